@@ -1,0 +1,1 @@
+"""The catalog: which services there are, whose, of which product, how vital."""

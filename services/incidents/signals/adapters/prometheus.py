@@ -1,0 +1,158 @@
+"""Alertmanager's API v2 as Prometheus and amtool post to it, and the labels both its roads share.
+
+The body has no status: an end in the past means resolved, one ahead of us means firing until then.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from math import isfinite
+
+import msgspec
+
+from services.incidents.signals import signal as rules
+from services.incidents.signals.signal import Signal, Status
+
+SOURCE = "prometheus"
+"""One source for the webhook and for API v2: the same alert by either road is one alert."""
+
+MAX_CUSTOMERS = 1_000_000_000
+
+
+class PostedAlert(msgspec.Struct, gc=False):
+    """One alert of API v2. Fields that aren't named here are ignored."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str] | None = None
+    starts_at: str | None = msgspec.field(name="startsAt", default=None)
+    ends_at: str | None = msgspec.field(name="endsAt", default=None)
+    generator_url: str | None = msgspec.field(name="generatorURL", default=None)
+
+
+_DECODER = msgspec.json.Decoder(list[PostedAlert])
+
+
+def parse(body: bytes, received_at: datetime) -> list[Signal]:
+    """The signals of one POST to `/api/v2/alerts`. Raises BadBody for the whole of it."""
+    alerts = rules.decoded(_DECODER, body)
+    rules.counted(len(alerts), "body")
+    return [_signal(alert, f"[{i}]", received_at) for i, alert in enumerate(alerts)]
+
+
+def _signal(alert: PostedAlert, field: str, received_at: datetime) -> Signal:
+    # Alertmanager drops empty labels before it makes the fingerprint; to Prometheus an empty label
+    # is an absent one.
+    labels = {name: value for name, value in alert.labels.items() if value}
+    if not labels:
+        raise rules.bad(f"{field}.labels", "has no label with a value; name the alert in one")
+    ends_at = rules.moment(alert.ends_at, f"{field}.endsAt")
+    resolved = ends_at is not None and ends_at <= received_at
+    return labelled_signal(
+        field,
+        received_at,
+        status="resolved" if resolved else "firing",
+        starts_at=rules.moment(alert.starts_at, f"{field}.startsAt"),
+        ends_at=ends_at if resolved else None,
+        expires_at=None if resolved else ends_at,
+        labels=labels,
+        annotations=alert.annotations or {},
+        url=alert.generator_url,
+    )
+
+
+def labelled_signal(
+    field: str,
+    received_at: datetime,
+    *,
+    status: Status,
+    starts_at: datetime | None,
+    ends_at: datetime | None,
+    expires_at: datetime | None = None,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+    url: str | None,
+    stated_fingerprint: str = "",
+    truncated: int = 0,
+) -> Signal:
+    """A signal from what Prometheus' alerts consist of, bounded; `field` leads in a BadBody's path.
+
+    The fingerprint is made from the labels where none is stated.
+    """
+    stored = rules.labelled(labels, f"{field}.labels")
+    notes = rules.annotated(annotations, f"{field}.annotations")
+    starts_at, ends_at, skewed = rules.bounded(starts_at, ends_at, received_at)
+    return Signal(
+        source=SOURCE,
+        fingerprint=stated_fingerprint or fingerprint(labels),
+        status=status,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        expires_at=expires_at,
+        title=_title(stored, notes),
+        alert_name=rules.one_line(stored.get("alertname", ""), rules.MAX_NAME) or None,
+        description=notes.get("description") or notes.get("message") or "",
+        service=rules.service_of(stored),
+        severity=rules.severity_of(stored),
+        customers_affected=_customers(notes),
+        labels=stored,
+        annotations=notes,
+        url=rules.web_address(url),
+        truncated=truncated,
+        skewed=skewed,
+    )
+
+
+def _title(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
+    """What a person would call it: the first annotation that speaks, else its name and place."""
+    for annotation in ("summary", "title", "description", "message"):
+        if line := rules.one_line(annotations.get(annotation, "")):
+            return line
+    if name := rules.one_line(labels.get("alertname", ""), rules.MAX_NAME):
+        place = next((labels[at] for at in ("instance", "pod", "node", "host") if at in labels), "")
+        return rules.one_line(f"{name} on {place}" if place else name)
+    return rules.one_line(" ".join(f"{name}={value}" for name, value in sorted(labels.items())))
+
+
+def _customers(annotations: Mapping[str, str]) -> int | None:
+    """The annotation `customers_affected`, which a rule's author fills from a query.
+
+    Prometheus prints such a value as `412` or `1.25e+03`, and as `NaN` or `+Inf` where the query
+    had nothing to say.
+    """
+    try:
+        number = float(annotations.get("customers_affected", ""))
+    except ValueError:
+        return None
+    return round(number) if isfinite(number) and 0 <= number <= MAX_CUSTOMERS else None
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Prometheus' `model.LabelSet.Fingerprint`, as Alertmanager prints it: 16 hexadecimal digits.
+
+    64-bit FNV-1a over the names in order, each name and value followed by the byte 255, which no
+    UTF-8 contains.
+    """
+    stated = b"".join(
+        part
+        for name in sorted(labels)
+        for part in (name.encode(), b"\xff", labels[name].encode(), b"\xff")
+    )
+    return _remembered(stated) if len(stated) <= _REMEMBERED_BYTES else _fnv1a(stated)
+
+
+_FNV_OFFSET = 0xCBF29CE484222325
+_FNV_PRIME = 0x100000001B3
+_REMEMBERED_BYTES = 1_024
+
+
+def _fnv1a(stated: bytes) -> str:
+    """FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/"""
+    total = _FNV_OFFSET
+    for byte in stated:
+        total = (total ^ byte) * _FNV_PRIME & 0xFFFF_FFFF_FFFF_FFFF
+    return f"{total:016x}"
+
+
+# Prometheus sends a firing alert again every minute, and the loop above is slow in Python; the
+# bound on the bytes keeps this under 8 MB whatever is sent.
+_remembered = lru_cache(maxsize=4_096)(_fnv1a)

@@ -1,0 +1,1 @@
+"""The roadmap service: products, plans, candidates, items, capacity, scores and alignment."""

@@ -1,0 +1,1 @@
+"""Plumbing that knows no business: contracts, database, outbox, inbox, bus, HTTP edge."""

@@ -1,0 +1,38 @@
+"""Who calls. The gateway finds out; a service only reads what the gateway put into the ASGI scope."""
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+PRINCIPAL = "groundswell.principal"
+"""Key in the ASGI scope. Never read from a header: a client can't name itself."""
+
+SCOPES = {
+    "ingest": "send signals",
+    "incidents:read": "read incidents, signals and the catalog",
+    "incidents:write": "open and change incidents, edit the catalog",
+    "feedback:read": "read feedback, themes, evidence, policies and outcomes",
+    "feedback:write": "give feedback, vote, merge and split themes",
+    "policies:write": "change detection policies",
+    "roadmap:read": "read candidates, items and objectives",
+    "roadmap:write": "decide on candidates, plan and deliver items, set objectives",
+    "admin": "everything, and API keys",
+}
+"""Every scope there is, and what it allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+
+def principal_of(scope: MutableMapping[str, Any]) -> Principal | None:
+    """The caller of this request, or None when nobody authenticated."""
+    return scope.get(PRINCIPAL)

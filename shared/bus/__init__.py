@@ -1,0 +1,6 @@
+"""The bus: topics with partitions, groups with committed positions. One contract, any engine."""
+
+from shared.bus.bus import Bus, Consumer, Delivered, Partition
+from shared.bus.embedded import EmbeddedBus
+
+__all__ = ["Bus", "Consumer", "Delivered", "EmbeddedBus", "Partition"]

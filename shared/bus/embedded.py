@@ -1,0 +1,209 @@
+"""The embedded bus: a durable log in one SQLite file, for one process on one machine.
+
+It is not to grow into a broker: whoever outgrows it moves to Kafka by a setting.
+"""
+
+import asyncio
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+)
+
+from shared.bus.bus import Delivered, Partition
+from shared.clock import utc_now
+from shared.database import Database, Json, Serial, UtcDateTime, insert_into
+from shared.envelope import Record
+
+PARTITIONS = 4
+
+tables = MetaData()
+
+log = Table(
+    "log",
+    tables,
+    Column("offset", Serial, primary_key=True, autoincrement=True),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("headers", Json, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("appended_at", UtcDateTime, nullable=False),
+    Index("log_partition", "topic", "partition", "offset"),
+    sqlite_autoincrement=True,
+)
+
+positions = Table(
+    "positions",
+    tables,
+    Column("group", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", Integer, nullable=False),
+)
+
+
+def partition_of(key: str) -> int:
+    """The partition of a key: the same in every process and for ever."""
+    return zlib.crc32(key.encode()) % PARTITIONS
+
+
+class EmbeddedBus:
+    """See `bus.Bus`. One instance per file; the data folder's lock keeps a second process out."""
+
+    def __init__(self, url: str) -> None:
+        self.db = Database(url)
+        self.ends: dict[Partition, int] = defaultdict(int)
+        """The offset after the last record of each partition: tells a poll where to look."""
+        self.arrived = asyncio.Condition()
+        self.members: dict[str, list[EmbeddedConsumer]] = defaultdict(list)
+
+    async def start(self) -> None:
+        async with self.db.begin() as conn:
+            await conn.run_sync(tables.create_all)
+        last = select(log.c.topic, log.c.partition, func.max(log.c.offset).label("last"))
+        async with self.db.read() as conn:
+            for row in await conn.execute(last.group_by(log.c.topic, log.c.partition)):
+                self.ends[Partition(row.topic, row.partition)] = row.last + 1
+
+    async def stop(self) -> None:
+        await self.db.close()
+
+    async def send(self, records: Sequence[Record]) -> None:
+        appended_at = utc_now()
+        rows: list[dict[str, Any]] = [
+            {
+                "topic": record.topic,
+                "partition": partition_of(record.key),
+                "key": record.key,
+                "headers": dict(record.headers),
+                "value": record.value,
+                "appended_at": appended_at,
+            }
+            for record in records
+        ]
+        if not rows:
+            return
+        async with self.db.begin() as conn:
+            await conn.execute(insert(log), rows)
+            last = (await conn.execute(select(func.max(log.c.offset)))).scalar_one()
+        # One writer, one transaction: the new offsets are the consecutive ones up to `last`.
+        async with self.arrived:
+            for offset, row in enumerate(rows, start=last - len(rows) + 1):
+                self.ends[Partition(row["topic"], row["partition"])] = offset + 1
+            self.arrived.notify_all()
+
+    async def join(self, group: str, topics: Sequence[str]) -> "EmbeddedConsumer":
+        member = EmbeddedConsumer(self, group, topics)
+        self.members[group].append(member)
+        await self.rebalance(group)
+        return member
+
+    async def rebalance(self, group: str) -> None:
+        """Deal the group's partitions out again; everybody goes on from what was committed."""
+        query = select(positions).where(positions.c.group == group)
+        async with self.db.read() as conn:
+            rows = (await conn.execute(query)).all()
+        committed = {Partition(row.topic, row.partition): row.offset for row in rows}
+        members = self.members[group]
+        for index, member in enumerate(members):
+            mine = [p for p in member.all_partitions if p.number % len(members) == index]
+            member.positions = {p: committed.get(p, 0) for p in mine}
+            member.committed = dict(member.positions)
+
+
+class EmbeddedConsumer:
+    """See `bus.Consumer`."""
+
+    def __init__(self, bus: EmbeddedBus, group: str, topics: Sequence[str]) -> None:
+        self.bus = bus
+        self.group = group
+        self.all_partitions = [Partition(t, n) for t in topics for n in range(PARTITIONS)]
+        self.positions: dict[Partition, int] = {}
+        self.committed: dict[Partition, int] = {}
+
+    async def poll(self, limit: int, wait_seconds: float) -> list[Delivered]:
+        try:
+            async with asyncio.timeout(wait_seconds), self.bus.arrived:
+                await self.bus.arrived.wait_for(self._behind)
+        except TimeoutError:
+            return []
+        found: list[Delivered] = []
+        for partition in self._behind():
+            found += await self._read(partition, limit - len(found))
+            if len(found) >= limit:
+                break
+        for one in found:
+            self.positions[one.partition] = one.offset + 1
+        return found
+
+    def _behind(self) -> list[Partition]:
+        ends = self.bus.ends
+        return [p for p, position in self.positions.items() if ends.get(p, 0) > position]
+
+    async def _read(self, partition: Partition, limit: int) -> list[Delivered]:
+        query = (
+            select(log)
+            .where(*self._from(partition, self.positions[partition]))
+            .order_by(log.c.offset)
+            .limit(limit)
+        )
+        async with self.bus.db.read() as conn:
+            rows = (await conn.execute(query)).all()
+        return [
+            Delivered(partition, row.offset, Record(row.topic, row.key, row.headers, row.value))
+            for row in rows
+        ]
+
+    async def commit(self, done: Mapping[Partition, int]) -> None:
+        mine = {p: offset for p, offset in done.items() if p in self.positions}
+        if not mine:
+            return
+        rows = [
+            {"group": self.group, "topic": p.topic, "partition": p.number, "offset": offset}
+            for p, offset in mine.items()
+        ]
+        async with self.bus.db.begin() as conn:
+            upsert = insert_into(conn, positions)
+            await conn.execute(
+                upsert.on_conflict_do_update(
+                    index_elements=["group", "topic", "partition"],
+                    set_={"offset": upsert.excluded.offset},
+                ),
+                rows,
+            )
+        self.committed |= mine
+
+    def rewind(self, back_to: Mapping[Partition, int]) -> None:
+        self.positions |= {p: offset for p, offset in back_to.items() if p in self.positions}
+
+    async def lag(self) -> dict[Partition, int]:
+        lag = dict.fromkeys(self.committed, 0)
+        async with self.bus.db.read() as conn:
+            for partition, offset in self.committed.items():
+                if self.bus.ends.get(partition, 0) > offset:
+                    waiting = select(func.count()).where(*self._from(partition, offset))
+                    lag[partition] = (await conn.execute(waiting)).scalar_one()
+        return lag
+
+    @staticmethod
+    def _from(partition: Partition, offset: int) -> tuple[ColumnElement[bool], ...]:
+        topic, number = partition
+        return (log.c.topic == topic, log.c.partition == number, log.c.offset >= offset)
+
+    async def close(self) -> None:
+        self.bus.members[self.group].remove(self)
+        await self.bus.rebalance(self.group)

@@ -1,0 +1,87 @@
+"""The envelope around every event: CloudEvents 1.0 in binary mode (`ce_*` headers, JSON data)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from shared.clock import parse_rfc3339, rfc3339
+from shared.contracts import EVENTS, Contract
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a bus carries. Records of one key stay in order; those of different keys need not."""
+
+    topic: str
+    key: str
+    headers: Mapping[str, str]
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `time` is event time; `version` counts the aggregate's changes."""
+
+    id: str
+    source: str
+    subject: str
+    time: datetime
+    version: int
+    correlation_id: str
+    causation_id: str | None
+    traceparent: str | None
+    data: Contract
+
+    @property
+    def type(self) -> str:
+        return self.data.TYPE
+
+
+class UnreadableEvent(Exception):
+    """These bytes are not an event that this code knows how to read; says which part is not."""
+
+
+def encode(event: Event) -> Record:
+    """The event as a record of its contract's topic, keyed by its subject."""
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_id": event.id,
+        "ce_type": event.type,
+        "ce_source": event.source,
+        "ce_subject": event.subject,
+        "ce_time": rfc3339(event.time),
+        "ce_aggregateversion": str(event.version),
+        "ce_correlationid": event.correlation_id,
+        "content-type": "application/json",
+    }
+    if event.causation_id:
+        headers["ce_causationid"] = event.causation_id
+    if event.traceparent:
+        headers["ce_traceparent"] = event.traceparent
+    return Record(event.data.TOPIC, event.subject, headers, event.data.model_dump_json().encode())
+
+
+def decode(record: Record) -> Event:
+    """The inverse of `encode`. Raises UnreadableEvent, and nothing else, on anything foreign."""
+    headers = record.headers
+    try:
+        contract = EVENTS[headers["ce_type"]]
+        return Event(
+            id=headers["ce_id"],
+            source=headers["ce_source"],
+            subject=headers["ce_subject"],
+            time=parse_rfc3339(headers["ce_time"]),
+            version=int(headers["ce_aggregateversion"]),
+            correlation_id=headers["ce_correlationid"],
+            causation_id=headers.get("ce_causationid"),
+            traceparent=headers.get("ce_traceparent"),
+            data=contract.model_validate_json(record.value),
+        )
+    except KeyError as missing:
+        raise UnreadableEvent(f"no header or no known event type {missing}") from missing
+    except ValidationError as wrong:
+        raise UnreadableEvent(str(wrong)) from wrong
+    except ValueError as wrong:
+        raise UnreadableEvent(f"a header can't be read: {wrong}") from wrong

@@ -1,0 +1,84 @@
+"""Lists page by key: `limit`, an opaque `cursor`, and `next` in the answer. Never by offset."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query
+from sqlalchemy import ColumnElement, Row, Select, literal, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.clock import parse_rfc3339, rfc3339
+from shared.http.fields import View
+from shared.refusals import Invalid
+
+LARGEST_PAGE = 200
+
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="rows a page")]
+Cursor = Annotated[
+    str | None, Query(max_length=2000, description="`next` of the page before; opaque")
+]
+
+Item = TypeVar("Item")
+
+
+class Page(View, Generic[Item]):
+    """One page of a list; `next` is null on the last."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class InvalidCursor(Invalid):
+    """The cursor was not made by this list."""
+
+
+async def page_of(
+    conn: AsyncConnection,
+    query: Select[Any],
+    sort: Sequence[ColumnElement[Any]],
+    *,
+    limit: int,
+    cursor: str | None,
+    view: Callable[[Row[Any]], Item],
+    descending: bool = True,
+) -> Page[Item]:
+    """One page of `query` by the columns `sort`, of which the last must be unique.
+
+    Every column of `sort` must be selected by the query under its own name and not be null.
+    Raises InvalidCursor for a cursor that is not ours.
+    """
+    if cursor is not None:
+        after = tuple_(*_decode(cursor, sort))
+        query = query.where(tuple_(*sort) < after if descending else tuple_(*sort) > after)
+    order = [column.desc() if descending else column.asc() for column in sort]
+    rows = (await conn.execute(query.order_by(*order).limit(limit + 1))).all()
+    following = _encode(rows[limit - 1], sort) if len(rows) > limit else None
+    return Page(items=[view(row) for row in rows[:limit]], next=following)
+
+
+def _encode(row: Row[Any], sort: Sequence[ColumnElement[Any]]) -> str:
+    keys = [row._mapping[column] for column in sort]  # pyright: ignore[reportPrivateUsage]
+    plain = [{"t": rfc3339(key)} if isinstance(key, datetime) else key for key in keys]
+    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, sort: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    wrong = InvalidCursor(
+        "This cursor is not one of ours; leave it out to begin at the first page."
+    )
+    try:
+        plain = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        keys = [parse_rfc3339(key["t"]) if isinstance(key, dict) else key for key in plain]
+    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise wrong from error
+    if len(keys) != len(sort):
+        raise wrong
+    for key, column in zip(keys, sort, strict=True):
+        expected = (int, float) if column.type.python_type is float else column.type.python_type
+        if isinstance(key, bool) or not isinstance(key, expected):
+            raise wrong
+    return [literal(key, column.type) for key, column in zip(keys, sort, strict=True)]
