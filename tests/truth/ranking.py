@@ -18,7 +18,6 @@ Ranker = Callable[[EvidenceNumbers], float]
 Choice = Callable[[list[Outcome], Floats], Floats]
 
 TOP = 20
-SEED = 20160229
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,14 @@ class Sums:
     top_by_size: Floats
     top_later: Floats
     top_linked: Floats
-    all: Floats
-    all_hits: Floats
+    cuts: Floats
+    base_rates: Floats
     all_later: Floats
     all_linked: Floats
 
     def lift(self) -> Floats:
-        """Precision at 20, divided by the share of hits among all themes."""
-        return _ratio(self.top_hits * self.all, self.top * self.all_hits)
+        """Precision at 20, divided by the base rate: the mean over the cuts of both."""
+        return _ratio(self.top_hits * self.cuts, self.top * self.base_rates)
 
     def against_size(self) -> Floats:
         """Hits, divided by those that the size of the same themes leads one to expect."""
@@ -68,8 +67,8 @@ def _sums_at(outcomes: list[Outcome], choose: Choice, copies: dict[Theme, Floats
     hits = (linked > 0).astype(np.float64)
     ones = np.ones_like(hits)
     of_top = [top @ column for column in (ones, hits, hits_by_size(later, hits), later, linked)]
-    of_all = [taken @ column for column in (ones, hits, later, linked)]
-    return [*of_top, *of_all]
+    rate = _ratio(taken @ hits, taken @ ones)
+    return [*of_top, np.ones_like(rate), rate, taken @ later, taken @ linked]
 
 
 def top_of(ranker: Ranker) -> Choice:
@@ -89,10 +88,15 @@ def top_of(ranker: Ranker) -> Choice:
     return choose
 
 
-def drawn(outcomes: list[Outcome], taken: Floats) -> Floats:
-    """Choose 20 by lot, anew for each row; every theme is there once."""
-    lots = np.random.default_rng([SEED, len(outcomes)]).random(taken.shape)
-    return (lots.argsort(axis=1).argsort(axis=1) < TOP).astype(np.float64)
+def by_lot(seed: int) -> Choice:
+    """Choose 20 by drawing lots, anew for each row; every theme is there once."""
+    generator = np.random.default_rng(seed)
+
+    def choose(outcomes: list[Outcome], taken: Floats) -> Floats:
+        lots = generator.random((len(taken), len(outcomes)))
+        return (lots.argsort(axis=1).argsort(axis=1) < TOP).astype(np.float64)
+
+    return choose
 
 
 def hits_by_size(later: Floats, hits: Floats) -> Floats:

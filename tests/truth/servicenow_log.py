@@ -3,7 +3,8 @@
 It owns the guard against leaks. What this log would give away, and what is done about it:
 - A value can stand on every version of an incident, even if it was found out at the end. So the
   closing code, the resolver and the times of resolution and closing are not read at all.
-- Severity and theme are those of the incident's first version, whatever became of them.
+- Severity and theme are those of the incident's first version, whatever became of them. (That
+  version is not rewritten later: 319 of the log's priorities change from one version to another.)
 - A link (problem_id or rfc) counts as known when a version shows it appear. One that stands on
   every version has no date: it counts as known only once the last version is written.
 - The label looks only at incidents opened after the cut, so nothing known at the cut is part of
@@ -60,8 +61,10 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of the CSV, or of the one CSV in the zip."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(".csv"))
-            text = archive.read(name).decode("utf-8-sig")
+            tables = [name for name in archive.namelist() if name.endswith(".csv")]
+            if len(tables) != 1:
+                raise ValueError(f"{path} holds {len(tables)} CSV files: give a zip with one")
+            text = archive.read(tables[0]).decode("utf-8-sig")
     else:
         text = path.read_text(encoding="utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -96,7 +99,7 @@ def incident_of(versions: Sequence[Row]) -> Incident:
 
 
 def linked_from(ordered: Sequence[Row]) -> datetime | None:
-    """When the link to a problem or change was known: at once if it appears, else at the very last."""
+    """When the link was known: when it appears, or at the last version if it never appears."""
     showing = [row for row in ordered if {row["problem_id"], row["rfc"]} != {NOTHING}]
     if not showing:
         return None

@@ -18,9 +18,10 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
-from ranking import SEED, TOP, Floats, Ranker, drawn, measure, top_of
+from ranking import TOP, Floats, Ranker, by_lot, measure, top_of
 from servicenow_log import (
     Incident,
     Outcome,
@@ -36,6 +37,7 @@ from services.roadmap.scores.score import score
 
 LOG_SETTING = "GROUNDSWELL_SERVICENOW_LOG"
 RESAMPLES = 2000
+SEED = 20160229
 # The one bar: attention against the base rate, its lower bound, counting, and mere size.
 LEAST_LIFT, LEAST_LOWER_BOUND, LEAST_AGAINST_SIZE = 2.0, 1.0, 1.0
 
@@ -69,6 +71,9 @@ RANKERS: dict[str, Ranker] = {
     "only excess": only("excess"),
     "only links": only("links"),
 }
+
+
+TWO_RANKERS = {name: RANKERS[name] for name in ("attention", "count")}
 
 
 @dataclass(frozen=True)
@@ -117,17 +122,18 @@ def report_on(incidents: Sequence[Incident]) -> Report:
     times = cut_times(incidents)
     cuts = [outcomes_at(cut, incidents) for cut in times]
     unlinked = [[theme for theme in themes if not theme.numbers.linked] for themes in cuts]
-    of_all = [theme.later_linked > 0 for themes in cuts for theme in themes]
-    if not any(of_all):
-        raise ValueError("no later incident of this log has a problem or change: nothing to find")
+    unlinked = [themes for themes in unlinked if themes]
+    hits = [[theme.later_linked > 0 for theme in themes] for themes in cuts]
+    if not all(map(any, hits)):
+        raise ValueError("after a cut no incident of this log has a problem or change to find")
     lines = lines_of(cuts, RANKERS)
     return Report(
         incidents=len(incidents),
         cuts=[f"{cut:%Y-%m-%d %H:%M}" for cut in times],
-        themes_per_cut=len(of_all) / len(cuts),
-        base_rate=sum(of_all) / len(of_all),
+        themes_per_cut=mean(map(len, cuts)),
+        base_rate=mean(map(mean, hits)),
         lines=[*lines, chance(cuts)],
-        never_linked=lines_of(unlinked, {name: RANKERS[name] for name in ("attention", "count")}),
+        never_linked=lines_of(unlinked, TWO_RANKERS) if unlinked else [],
         missed=missed_bars(lines),
     )
 
@@ -159,7 +165,7 @@ def lines_of(cuts: Sequence[list[Outcome]], rankers: dict[str, Ranker]) -> list[
 def chance(cuts: Sequence[list[Outcome]]) -> Line:
     """What drawing lots comes to, and how far luck alone carries it."""
     themes = {outcome.theme for outcomes in cuts for outcome in outcomes}
-    sums = measure(cuts, drawn, {theme: np.ones(RESAMPLES) for theme in themes})
+    sums = measure(cuts, by_lot(SEED), {theme: np.ones(RESAMPLES) for theme in themes})
     lift, size, per_incident = sums.lift(), sums.against_size(), sums.per_incident()
     return Line(
         "chance", figure(lift, lift), figure(size, size), figure(per_incident, per_incident), None
@@ -204,7 +210,8 @@ def as_table(report: Report) -> str:
         [
             f"{report.incidents:,} incidents; cuts {', '.join(report.cuts)} UTC",
             f"{report.themes_per_cut:.0f} themes at a cut, base rate {report.base_rate:.3f}; "
-            f"precision at {TOP}; in brackets 95 %, resampling themes {RESAMPLES:,} times",
+            f"precision at {TOP}",
+            f"in brackets 95 %: of {RESAMPLES:,} resamples of the themes, or of as many draws by lot",
             "",
             header.rstrip(),
             *map(shown, report.lines),
