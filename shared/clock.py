@@ -19,7 +19,7 @@ def utc_now() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """The moment as RFC 3339 in UTC with microseconds: fixed width, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_rfc3339(text: str) -> datetime:

@@ -8,7 +8,7 @@ own connections (WAL), and can't write. `synchronous=FULL`: a commit is on the d
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -76,7 +76,7 @@ class Database:
         self._reader = _sqlite_engine(url, connections=READERS, readonly=True)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self) -> AsyncGenerator[AsyncConnection]:
         """One write transaction: commits when the block ends, rolls back when it raises."""
         async with self._writer.connect() as conn:
             conn.info.pop(PUBLISHED, None)
@@ -86,7 +86,7 @@ class Database:
                 self.published.set()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
         """One consistent snapshot to read from; writing raises."""
         async with self._reader.connect() as conn, conn.begin():
             yield conn

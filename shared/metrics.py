@@ -42,5 +42,5 @@ dead_letters = Counter(
     "dead_letters_total", "Events set aside because they can't be read.", ["topic", "reason"]
 )
 job_failures = Counter(
-    "job_failures_total", "Background jobs that failed and were restarted.", ["job"]
+    "job_failures_total", "Background jobs that failed and were restarted.", ["task"]
 )

@@ -136,11 +136,12 @@ class EmbeddedConsumer:
         self.committed: dict[Partition, int] = {}
 
     async def poll(self, limit: int, wait_seconds: float) -> list[Delivered]:
-        try:
-            async with asyncio.timeout(wait_seconds), self.bus.arrived:
-                await self.bus.arrived.wait_for(self._behind)
-        except TimeoutError:
-            return []
+        if not self._behind():
+            try:
+                async with asyncio.timeout(wait_seconds), self.bus.arrived:
+                    await self.bus.arrived.wait_for(self._behind)
+            except TimeoutError:
+                return []
         found: list[Delivered] = []
         for partition in self._behind():
             found += await self._read(partition, limit - len(found))

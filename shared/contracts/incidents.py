@@ -61,6 +61,13 @@ class IncidentOpened(IncidentEvent):
     """True when it opened with a link to a problem, a change or an item."""
 
 
+class IncidentBackdated(IncidentEvent):
+    """A late signal showed that it began earlier than was said. `at` is when it began."""
+
+    TYPE: ClassVar[str] = "groundswell.incident.backdated.v1"
+    was_opened_at: datetime
+
+
 class IncidentAcknowledged(IncidentEvent):
     TYPE: ClassVar[str] = "groundswell.incident.acknowledged.v1"
     by: str
@@ -137,6 +144,7 @@ EVENTS: tuple[type[Contract], ...] = (
     ServiceRegistered,
     ServiceChanged,
     IncidentOpened,
+    IncidentBackdated,
     IncidentAcknowledged,
     IncidentAssigned,
     IncidentSeverityChanged,

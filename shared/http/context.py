@@ -14,7 +14,8 @@ from shared.ids import new_id
 
 api_key = HTTPBearer(
     scheme_name="ApiKey",
-    description="An API key, as a bearer token. Also taken: the header X-API-Key, or HTTP Basic with the key as password.",
+    description="An API key, as a bearer token. Also taken: the header X-API-Key, or HTTP Basic"
+    " with the key as password.",
     auto_error=False,
 )
 

@@ -72,7 +72,7 @@ def _decode(cursor: str, sort: Sequence[ColumnElement[Any]]) -> list[ColumnEleme
     )
     try:
         plain = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        keys = [parse_rfc3339(key["t"]) if isinstance(key, dict) else key for key in plain]
+        keys = [parse_rfc3339(str(key["t"])) if isinstance(key, dict) else key for key in plain]  # pyright: ignore[reportUnknownArgumentType]
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise wrong from error
     if len(keys) != len(sort):
