@@ -49,7 +49,7 @@ contracts: setup-dev ## Write the golden schemas of the events; refuses what an 
 
 documents: setup-dev ## Write what is generated under docs/: OpenAPI, AsyncAPI, the event catalogue
 	$(BIN)/groundswell openapi > docs/openapi.json
-	$(BIN)/groundswell events --asyncapi > docs/asyncapi.json
+	$(BIN)/groundswell events --json > docs/asyncapi.json
 	$(BIN)/groundswell events --markdown > docs/events.md
 
 lock: setup-dev ## Resolve the dependencies anew, with hashes and without download addresses

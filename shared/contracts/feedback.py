@@ -51,7 +51,7 @@ class EvidenceNumbersData(Contract):
 
 
 class FeedbackReceived(FeedbackContract):
-    """Subject: `feedback_id`. The text stays in the feedback service."""
+    """Somebody said something. Subject: `feedback_id`; the text stays in the feedback service."""
 
     TYPE: ClassVar[str] = "groundswell.feedback.received.v1"
     feedback_id: str
@@ -63,6 +63,8 @@ class FeedbackReceived(FeedbackContract):
 
 
 class FeedbackVoted(FeedbackContract):
+    """Somebody else wants it too; `votes` counts them all."""
+
     TYPE: ClassVar[str] = "groundswell.feedback.voted.v1"
     feedback_id: str
     at: datetime
@@ -70,6 +72,8 @@ class FeedbackVoted(FeedbackContract):
 
 
 class FeedbackLinked(FeedbackContract):
+    """It was tied to a theme, or freed from one."""
+
     TYPE: ClassVar[str] = "groundswell.feedback.linked.v1"
     feedback_id: str
     at: datetime

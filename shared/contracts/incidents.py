@@ -61,14 +61,16 @@ class IncidentOpened(IncidentEvent):
     """True when it opened with a link to a problem, a change or an item."""
 
 
-class IncidentBackdated(IncidentEvent):
-    """A late signal showed that it began earlier than was said. `at` is when it began."""
+class IncidentRedated(IncidentEvent):
+    """A late signal showed that it began at another time than was said. `at` is when it began."""
 
-    TYPE: ClassVar[str] = "groundswell.incident.backdated.v1"
+    TYPE: ClassVar[str] = "groundswell.incident.redated.v1"
     was_opened_at: datetime
 
 
 class IncidentAcknowledged(IncidentEvent):
+    """Somebody has seen it and is on it."""
+
     TYPE: ClassVar[str] = "groundswell.incident.acknowledged.v1"
     by: str
 
@@ -81,6 +83,8 @@ class IncidentAssigned(IncidentEvent):
 
 
 class IncidentSeverityChanged(IncidentEvent):
+    """A person or a sender rated it otherwise."""
+
     TYPE: ClassVar[str] = "groundswell.incident.severity_changed.v1"
     severity: Severity
     was: Severity
@@ -122,6 +126,8 @@ class IncidentCommented(IncidentEvent):
 
 
 class IncidentMitigated(IncidentEvent):
+    """The harm is stopped; the cause is not yet gone."""
+
     TYPE: ClassVar[str] = "groundswell.incident.mitigated.v1"
 
 
@@ -133,10 +139,14 @@ class IncidentResolved(IncidentEvent):
 
 
 class IncidentReopened(IncidentEvent):
+    """It came back after it was resolved."""
+
     TYPE: ClassVar[str] = "groundswell.incident.reopened.v1"
 
 
 class IncidentClosed(IncidentEvent):
+    """Nothing more is to be done; it stays as it is."""
+
     TYPE: ClassVar[str] = "groundswell.incident.closed.v1"
 
 
@@ -144,7 +154,7 @@ EVENTS: tuple[type[Contract], ...] = (
     ServiceRegistered,
     ServiceChanged,
     IncidentOpened,
-    IncidentBackdated,
+    IncidentRedated,
     IncidentAcknowledged,
     IncidentAssigned,
     IncidentSeverityChanged,

@@ -29,6 +29,8 @@ class CandidateEvent(RoadmapContract):
 
 
 class CandidateRaised(CandidateEvent):
+    """A theme asks for a place on the roadmap."""
+
     TYPE: ClassVar[str] = "groundswell.candidate.raised.v1"
     score: float
     reasons: list[ReasonData]
@@ -44,6 +46,8 @@ class CandidateRescored(CandidateEvent):
 
 
 class CandidateAccepted(CandidateEvent):
+    """A person said yes; `item_id` deals with it."""
+
     TYPE: ClassVar[str] = "groundswell.candidate.accepted.v1"
     item_id: str
     by: str
@@ -58,6 +62,8 @@ class CandidateDeclined(CandidateEvent):
 
 
 class CandidateSnoozed(CandidateEvent):
+    """Not now: it wakes at a time, or when the evidence has grown."""
+
     TYPE: ClassVar[str] = "groundswell.candidate.snoozed.v1"
     by: str
     until: datetime | None = None
@@ -66,6 +72,8 @@ class CandidateSnoozed(CandidateEvent):
 
 
 class CandidateMerged(CandidateEvent):
+    """It is part of another candidate from now on."""
+
     TYPE: ClassVar[str] = "groundswell.candidate.merged.v1"
     into_candidate_id: str
     by: str
@@ -96,6 +104,8 @@ class ItemEvent(RoadmapContract):
 
 
 class ItemPlanned(ItemEvent):
+    """It has a place on the roadmap."""
+
     TYPE: ClassVar[str] = "groundswell.item.planned.v1"
 
 
@@ -106,12 +116,16 @@ class ItemChanged(ItemEvent):
 
 
 class ItemCommitted(ItemEvent):
+    """It is promised, with what success will mean."""
+
     TYPE: ClassVar[str] = "groundswell.item.committed.v1"
     expected_reduction: float
     """The success criterion: the share of the themes' incidents expected to go away, in (0, 1]."""
 
 
 class ItemStarted(ItemEvent):
+    """Work on it began."""
+
     TYPE: ClassVar[str] = "groundswell.item.started.v1"
 
 
@@ -124,6 +138,8 @@ class ItemDelivered(ItemEvent):
 
 
 class ItemCancelled(ItemEvent):
+    """It will not be done."""
+
     TYPE: ClassVar[str] = "groundswell.item.cancelled.v1"
     reason: str
 
@@ -154,6 +170,8 @@ class ObjectiveSet(RoadmapContract):
 
 
 class ObjectiveChanged(ObjectiveSet):
+    """An objective was edited, achieved or dropped; the payload is the whole new state."""
+
     TYPE: ClassVar[str] = "groundswell.objective.changed.v1"
     state: Literal["active", "achieved", "dropped"] = "active"
 

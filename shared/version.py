@@ -1,0 +1,5 @@
+"""The version of this distribution, as installed."""
+
+from importlib.metadata import version
+
+VERSION = version("groundswell")
