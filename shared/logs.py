@@ -17,9 +17,17 @@ def configure(style: Literal["console", "json"], level: str = "INFO") -> None:
     ]
     renderers: list[structlog.typing.Processor]
     if style == "json":
-        renderers = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        tracebacks = structlog.processors.ExceptionRenderer(
+            # Local variables hold bodies and keys, and take seconds to print.
+            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        )
+        renderers = [tracebacks, structlog.processors.JSONRenderer()]
     else:
-        renderers = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        renderers = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     structlog.configure(
         processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -10,9 +10,12 @@ import httpx
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from shared import logs
 from shared.auth import PRINCIPAL, SCOPES, Principal
 from shared.database import Database, sqlite_url
 from shared.migrations import upgrade
+
+logs.configure("console")  # as the process does it: its tracebacks are short
 
 
 class MovingClock:

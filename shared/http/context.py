@@ -1,5 +1,6 @@
 """What an endpoint is handed: its database, and the context of an authenticated, allowed caller."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Security
@@ -20,19 +21,24 @@ api_key = HTTPBearer(
 )
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     return request.app.state.db
 
 
 Db = Annotated[Database, Depends(_database)]
 
 
-def _authorized(
+async def _authorized(
     request: Request,
     scopes: SecurityScopes,
     _documented: Annotated[Any, Security(api_key)],
     traceparent: Annotated[str | None, Header(max_length=100)] = None,
 ) -> Context:
+    return authorize(request, scopes.scopes, traceparent)
+
+
+def authorize(request: Request, scopes: Sequence[str], traceparent: str | None) -> Context:
+    """The context of an authenticated caller who has all these scopes. Raises 401 or 403."""
     principal = principal_of(request.scope)
     if principal is None:
         raise HTTPException(
@@ -40,7 +46,7 @@ def _authorized(
             "No valid API key came with this request; send `Authorization: Bearer <key>`.",
             {"WWW-Authenticate": "Bearer"},
         )
-    lacking = [scope for scope in scopes.scopes if not principal.may(scope)]
+    lacking = [scope for scope in scopes if not principal.may(scope)]
     if lacking:
         raise HTTPException(
             403,
@@ -68,7 +74,7 @@ def needs(scope: str) -> Any:
     return Security(_authorized, scopes=[scope])
 
 
-def _if_match(if_match: Annotated[str | None, Header(max_length=100)] = None) -> int | None:
+async def _if_match(if_match: Annotated[str | None, Header(max_length=100)] = None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
     number = if_match.strip().removeprefix("W/").strip('"')

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def capturing() -> Iterator[Capture]:
+def capturing() -> Generator[Capture]:
     """A capture server on a free port of this machine, until the block ends."""
     port = free_port()
     capture = Capture(f"http://127.0.0.1:{port}")
@@ -83,7 +83,7 @@ def capturing() -> Iterator[Capture]:
 
 
 @contextmanager
-def running(command: Sequence[str], ready_url: str) -> Iterator[None]:
+def running(command: Sequence[str], ready_url: str) -> Generator[None]:
     """The command as a child process, from when `ready_url` answers 200 until the block ends."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -111,7 +111,7 @@ def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
 
 
 @contextmanager
-def alertmanager(binary: str, config: dict[str, Any], external_url: str) -> Iterator[str]:
+def alertmanager(binary: str, config: dict[str, Any], external_url: str) -> Generator[str]:
     """A running Alertmanager of that configuration; gives its own base URL."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:

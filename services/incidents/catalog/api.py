@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.incidents.catalog import backstage, commands, queries
 from services.incidents.catalog.domain import DEFAULT_TIER, RegisterService, Service
 from services.incidents.catalog.queries import ServiceView
+from services.incidents.incidents.adoption import adopt
 from shared.context import Context
 from shared.http import command
 from shared.http.context import Db, IfMatch, needs
@@ -53,15 +54,17 @@ class Imported(View):
 async def register_service(
     request: Request, name: ServiceName, body: ServiceBody, ctx: Writer, if_match: IfMatch
 ) -> Response:
+    """Incidents that claimed this name, or an alias, before the catalog knew it become its own."""
     wanted = RegisterService(
         name, body.product, body.owner, body.tier, tuple(body.dependencies), tuple(body.aliases)
     )
-    return await command.run(
-        request,
-        ctx,
-        lambda conn: commands.register(conn, wanted, ctx, expected=if_match),
-        ServiceView.model_validate,
-    )
+
+    async def work(conn: AsyncConnection) -> Service:
+        entry = await commands.register(conn, wanted, ctx, expected=if_match)
+        await adopt(conn, ctx)
+        return entry
+
+    return await command.run(request, ctx, work, ServiceView.model_validate)
 
 
 @router.post(
@@ -84,7 +87,9 @@ async def import_catalog(request: Request, ctx: Writer) -> Response:
         )
 
     async def work(conn: AsyncConnection) -> list[Service]:
-        return [await commands.register(conn, one, ctx) for one in wanted]
+        entered = [await commands.register(conn, one, ctx) for one in wanted]
+        await adopt(conn, ctx)
+        return entered
 
     return await command.run(
         request,

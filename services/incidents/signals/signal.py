@@ -27,7 +27,7 @@ MAX_VALUE = 4_096
 MAX_TITLE = 512
 MAX_URL = 2_048
 
-_NANOSECONDS = re.compile(
+_RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:?\d\d)", re.ASCII
 )
 
@@ -119,7 +119,7 @@ def moment(text: str | None, field: str) -> datetime | None:
     if text is None or text.startswith("0001-01-01T00:00:00"):
         return None
     try:
-        if _NANOSECONDS.fullmatch(text):
+        if _RFC3339.fullmatch(text):
             return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         pass  # a 30th of February, or year 1 or 9999 beyond the end of time: told below
@@ -153,34 +153,38 @@ def counted(alerts: int, field: str) -> None:
         raise bad(field, f"holds {alerts:,} alerts; send at most {MAX_ALERTS:,} in one body")
 
 
-def labelled(labels: Mapping[str, str], field: str) -> dict[str, str]:
+def labelled(labels: dict[str, str], field: str) -> dict[str, str]:
     """The labels as they are stored. Raises BadBody for more or longer ones than are kept.
 
     Labels are the alert's identity, so they are refused rather than cut.
     """
-    if len(labels) > MAX_LABELS:
-        raise bad(field, f"has {len(labels):,} entries; send at most {MAX_LABELS}")
+    _named(labels, field)
     for name, value in labels.items():
-        _named(name, field)
         if len(value) * 4 > MAX_VALUE and len(value.encode()) > MAX_VALUE:
             at = f"{field}.{shortened(name, 60)}"
             raise bad(at, f"is longer than {MAX_VALUE:,} bytes; shorten it or leave it out")
-    return {storable(name): storable(value) for name, value in labels.items()}
+    return _storable(labels)
 
 
-def annotated(annotations: Mapping[str, str], field: str) -> dict[str, str]:
+def annotated(annotations: dict[str, str], field: str) -> dict[str, str]:
     """The annotations as they are stored: a long text is cut, too many are a BadBody."""
-    if len(annotations) > MAX_LABELS:
-        raise bad(field, f"has {len(annotations):,} entries; send at most {MAX_LABELS}")
-    for name in annotations:
-        _named(name, field)
-    return {storable(name): shortened(storable(value)) for name, value in annotations.items()}
+    _named(annotations, field)
+    return {name: shortened(value) for name, value in _storable(annotations).items()}
 
 
-def _named(name: str, field: str) -> None:
-    if not 0 < len(name) <= MAX_NAME:
-        shown = shortened(name, 60)
-        raise bad(field, f"the name {shown!r} must be 1 to {MAX_NAME} characters; mend it")
+def _named(entries: dict[str, str], field: str) -> None:
+    if len(entries) > MAX_LABELS:
+        raise bad(field, f"has {len(entries):,} entries; send at most {MAX_LABELS}")
+    for name in entries:
+        if not 0 < len(name) <= MAX_NAME:
+            shown = shortened(name, 60)
+            raise bad(field, f"the name {shown!r} must be 1 to {MAX_NAME} characters; mend it")
+
+
+def _storable(entries: dict[str, str]) -> dict[str, str]:
+    if "\x00" in "".join(entries) or "\x00" in "".join(entries.values()):
+        return {storable(name): storable(value) for name, value in entries.items()}
+    return entries
 
 
 def storable(text: str) -> str:
@@ -197,7 +201,8 @@ def shortened(text: str, limit: int = MAX_VALUE) -> str:
 
 def one_line(text: str, limit: int = MAX_TITLE) -> str:
     """The first line that isn't blank, at most `limit` characters of it; empty if there is none."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    text = text.strip()
+    line = text.splitlines()[0].rstrip() if text else ""
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -68,8 +68,8 @@ def labelled_signal(
     starts_at: datetime | None,
     ends_at: datetime | None,
     expires_at: datetime | None = None,
-    labels: Mapping[str, str],
-    annotations: Mapping[str, str],
+    labels: dict[str, str],
+    annotations: dict[str, str],
     url: str | None,
     stated_fingerprint: str = "",
     truncated: int = 0,
@@ -110,7 +110,8 @@ def _title(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
     if name := rules.one_line(labels.get("alertname", ""), rules.MAX_NAME):
         place = next((labels[at] for at in ("instance", "pod", "node", "host") if at in labels), "")
         return rules.one_line(f"{name} on {place}" if place else name)
-    return rules.one_line(" ".join(f"{name}={value}" for name, value in sorted(labels.items())))
+    spelled = " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    return rules.one_line(spelled) or "Alert without a name"
 
 
 def _customers(annotations: Mapping[str, str]) -> int | None:
@@ -137,7 +138,7 @@ def fingerprint(labels: Mapping[str, str]) -> str:
         for name in sorted(labels)
         for part in (name.encode(), b"\xff", labels[name].encode(), b"\xff")
     )
-    return _remembered(stated) if len(stated) <= _REMEMBERED_BYTES else _fnv1a(stated)
+    return remembered(stated) if len(stated) <= _REMEMBERED_BYTES else _fnv1a(stated)
 
 
 _FNV_OFFSET = 0xCBF29CE484222325
@@ -155,4 +156,4 @@ def _fnv1a(stated: bytes) -> str:
 
 # Prometheus sends a firing alert again every minute, and the loop above is slow in Python; the
 # bound on the bytes keeps this under 8 MB whatever is sent.
-_remembered = lru_cache(maxsize=4_096)(_fnv1a)
+remembered = lru_cache(maxsize=4_096)(_fnv1a)

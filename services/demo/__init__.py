@@ -1,0 +1,1 @@
+"""The demo: a recorded webshop's alerts, to be sent to a running Groundswell."""

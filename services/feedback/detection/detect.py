@@ -1,0 +1,173 @@
+"""Puts a theme's ledger before every detector: what stands up, since when, and until when at most.
+
+Pure. The answer follows from the ledger, the policies and `as_of` alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Literal
+
+from services.feedback.detection import demand
+from services.feedback.detection.demand import DemandPolicy, Voice, assess_demand
+from services.feedback.detection.reason import Reason
+from services.feedback.detection.recurrence import (
+    Assessment,
+    Occurrence,
+    RecurrencePolicy,
+    Rise,
+    assess,
+)
+
+RECURRENCE = "recurrence"
+
+FORESEE = timedelta(days=20_000)
+"""Longer than any window a policy can have: by then everything has fallen again."""
+
+Ask = Callable[[datetime, datetime | None], Assessment]
+"""A detector before one ledger: asked with (as_of, dismissed_at)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What holds for one product."""
+
+    recurrence: RecurrencePolicy
+    demand: DemandPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A ledger as the detectors see it. `begins_at`: older occurrences there were are not at hand."""
+
+    occurrences: Sequence[Occurrence]
+    voices: Sequence[Voice]
+    begins_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where recurrence begins to decide when the oldest occurrences are not at hand, and the rise
+    that held then. What it decided before stays as it was."""
+
+    since: datetime | None = None
+    held: Rise | None = None
+
+
+def start_of(material: Material, policies: Policies, known: Sequence[Rise]) -> Start:
+    """Where to begin, given the rises of recurrence known so far: late enough that a baseline and a
+    window are at hand, or a steady theme would look as if it began with its oldest row. What came
+    so thickly that they are not is still judged by its last window: it may rise too easily then."""
+    if material.begins_at is None or not material.occurrences:
+        return Start()
+    window = timedelta(days=policies.recurrence.window_days)
+    baseline = timedelta(days=policies.recurrence.baseline_days)
+    newest = max(one.at for one in material.occurrences)
+    since = max(material.begins_at, min(material.begins_at + window + baseline, newest - window))
+    held = [r for r in known if r.rose_at <= since and (r.fell_at is None or r.fell_at > since)]
+    return Start(since, replace(held[-1], fell_at=None, fell_because=None) if held else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What stands at a time: every rise so far by detector, those that still hold, and `review_at`,
+    when one of them will rise or fall by itself if nothing comes in."""
+
+    rises: tuple[tuple[str, Rise], ...]
+    review_at: datetime | None
+
+    @property
+    def standing(self) -> dict[str, Rise]:
+        """The rises that hold, by detector."""
+        return {detector: rise for detector, rise in self.rises if rise.fell_at is None}
+
+    @property
+    def state(self) -> Literal["quiet", "escalated"]:
+        return "escalated" if self.standing else "quiet"
+
+    @property
+    def rose_at(self) -> datetime | None:
+        """When the first of those that hold rose."""
+        return min((rise.rose_at for rise in self.standing.values()), default=None)
+
+    @property
+    def fell_at(self) -> datetime | None:
+        """When the last one fell; None when one holds, or none ever rose."""
+        return (
+            None
+            if self.standing
+            else max((rise.fell_at for _, rise in self.rises if rise.fell_at), default=None)
+        )
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """The reasons of all that holds, as of when it rose."""
+        return tuple(reason for rise in self.standing.values() for reason in rise.reasons)
+
+
+def detect(
+    material: Material,
+    policies: Policies,
+    as_of: datetime,
+    dismissed_at: datetime | None,
+    start: Start = Start(),
+) -> Detected:
+    """Every rise up to `as_of`, and what will come about by itself after it.
+
+    Each detector is asked once, for the far future: what it says up to `as_of` holds now, and the
+    first change after it is when to look again.
+    """
+    dismissed = dismissed_at if dismissed_at is not None and dismissed_at <= as_of else None
+    rises: list[tuple[str, Rise]] = []
+    changes: list[datetime] = []
+    candidates = _may_rise(material, policies)
+    for detector, ask in _detectors(material, policies, as_of, start):
+        if detector not in candidates:
+            continue
+        for rise in ask(as_of + FORESEE, dismissed).rises:
+            times = [at for at in (rise.rose_at, rise.fell_at) if at is not None]
+            changes += [at for at in times if at > as_of]
+            if rise.rose_at <= as_of:
+                rises.append((detector, _as_seen_at(rise, as_of)))
+    rises.sort(key=lambda pair: (pair[1].rose_at, pair[0]))
+    return Detected(tuple(rises), min(changes, default=None))
+
+
+def _as_seen_at(rise: Rise, as_of: datetime) -> Rise:
+    if rise.fell_at is not None and rise.fell_at > as_of:
+        return replace(rise, fell_at=None, fell_because=None)
+    return rise
+
+
+def explain(
+    material: Material,
+    policies: Policies,
+    as_of: datetime,
+    dismissed_at: datetime | None,
+    start: Start = Start(),
+) -> dict[str, Assessment]:
+    """What each detector says at `as_of`: why it rose or what stands in the way, and its numbers."""
+    return {
+        detector: ask(as_of, dismissed_at)
+        for detector, ask in _detectors(material, policies, as_of, start)
+    }
+
+
+def _detectors(
+    material: Material, policies: Policies, as_of: datetime, start: Start
+) -> tuple[tuple[str, Ask], ...]:
+    occurrences = [one for one in material.occurrences if one.at <= as_of]
+    voices = [one for one in material.voices if one.at <= as_of]
+    return (
+        (
+            RECURRENCE,
+            partial(assess, occurrences, policies.recurrence, since=start.since, held=start.held),
+        ),
+        (demand.DETECTOR, partial(assess_demand, voices, policies.demand)),
+    )
+
+
+def _may_rise(material: Material, policies: Policies) -> set[str]:
+    """The detectors that this ledger could ever have raised; most themes are too small for any."""
+    enough = len(material.occurrences) >= policies.recurrence.on
+    return {name for name, may in ((RECURRENCE, enough), (demand.DETECTOR, material.voices)) if may}

@@ -1,0 +1,185 @@
+"""The recurrence detector: when a theme's occurrences make it rise, and when it falls quiet.
+
+A pure fold over event time: in which order the occurrences arrived, and how often somebody asked
+in between, changes nothing. The time to judge at arrives as `as_of`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from services.feedback.detection.conditions import (
+    Frozen,
+    numbers,
+    reason_not_to_rise,
+    reasons_to_rise,
+    unmet,
+)
+from services.feedback.detection.history import History, Occurrence, history
+from services.feedback.detection.policy import InvalidPolicy, RecurrencePolicy
+from services.feedback.detection.reason import Reason
+
+__all__ = ["Assessment", "InvalidPolicy", "Occurrence", "RecurrencePolicy", "Rise", "assess"]
+
+Ending = Literal["quiet", "dismissed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """One time that the theme stood up. `fell_at` None: it still does."""
+
+    rose_at: datetime
+    fell_at: datetime | None
+    reasons: tuple[Reason, ...]
+    fell_because: Ending | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the detector says at `as_of`.
+
+    `reasons`: those of the rise while escalated; while quiet the one condition that stands in
+    the way (its name is a `conditions.Refusal`).
+    `numbers`: the window that ends at `as_of` beside the thresholds, whatever the state.
+    """
+
+    state: Literal["quiet", "escalated"]
+    rises: tuple[Rise, ...]
+    reasons: tuple[Reason, ...]
+    numbers: Mapping[str, float]
+
+    @property
+    def current(self) -> Rise | None:
+        """The rise that still stands, if any."""
+        return self.rises[-1] if self.state == "escalated" else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where the fold stands between two moments."""
+
+    rises: tuple[Rise, ...] = ()
+    low_since: datetime | None = None
+    cooling_until: datetime | None = None
+    frozen: Frozen | None = None
+
+    @property
+    def escalated(self) -> bool:
+        return bool(self.rises) and self.rises[-1].fell_at is None
+
+
+# state      what happens                                            next       leaves behind
+# quiet      an occurrence with which every condition holds          escalated  a rise, its reasons
+# quiet      a cooldown ends while every condition holds             escalated  a rise, its reasons
+# quiet      a dismissal                                             quiet      a frozen baseline
+# escalated  fewer than `off` in the window for `quiet_days` on end  quiet      a cooldown
+# escalated  a dismissal                                             quiet      a frozen baseline
+#
+# A rise spends the frozen baseline: whoever dismissed the theme is to decide anew.
+def assess(
+    occurrences: Iterable[Occurrence],
+    policy: RecurrencePolicy,
+    as_of: datetime,
+    dismissed_at: datetime | None = None,
+    *,
+    since: datetime | None = None,
+    held: Rise | None = None,
+) -> Assessment:
+    """Whether the theme stands up at `as_of`, each time that it did before, and why.
+
+    Only what happened by `as_of` counts, and only what lies in the window keeps a theme up, so
+    that no straggler holds an old group open. `dismissed_at` is the last time that a person
+    declined the theme's candidate. It ends the rise and freezes the baseline, so that a slow ramp
+    can't raise its own bar; the theme rises again when its evidence has grown by the policy's
+    factor. Where the oldest occurrences are not at hand, `since` says from when on the others are
+    enough for every window and baseline, and `held` is the rise that held then: what lies before
+    counts, and decides nothing.
+    """
+    past = history(occurrences, policy, as_of)
+    moments = sorted({at for at in past.times if since is None or at > since})
+    standing = _Standing(rises=(held,) if held else ())
+    if dismissed_at is not None and (since or dismissed_at) <= dismissed_at <= as_of:
+        for at in moments:
+            if at <= dismissed_at:
+                standing = _occurred(standing, at, past)
+        standing = _dismissed(standing, dismissed_at, past)
+        moments = [at for at in moments if at > dismissed_at]
+    for at in moments:
+        standing = _occurred(standing, at, past)
+    return _assessment(_passed(standing, as_of, past), as_of, past)
+
+
+def _occurred(before: _Standing, at: datetime, past: History) -> _Standing:
+    standing = _passed(before, at, past)
+    window = past.window(at)
+    if not standing.escalated:
+        return _risen(standing, at, past)
+    if standing.low_since is not None and window.count >= past.policy.off:
+        return replace(standing, low_since=None)
+    return standing
+
+
+def _passed(before: _Standing, to: datetime, past: History) -> _Standing:
+    """All that comes about by itself until `to`, before any occurrence at `to` itself."""
+    standing = _cooled(_fallen(before, to, past), to, past)
+    return standing if standing is before else _passed(standing, to, past)
+
+
+def _fallen(standing: _Standing, to: datetime, past: History) -> _Standing:
+    if not standing.escalated:
+        return standing
+    low_since = standing.low_since or past.low_from(to)
+    falls_at = low_since + timedelta(days=past.policy.quiet_days)
+    if falls_at <= to:
+        cooling_until = falls_at + timedelta(days=past.policy.cooldown_days)
+        return replace(_ended(standing, falls_at, "quiet"), cooling_until=cooling_until)
+    if low_since < to and standing.low_since is None:
+        return replace(standing, low_since=low_since)
+    return standing
+
+
+def _cooled(standing: _Standing, to: datetime, past: History) -> _Standing:
+    """A burst inside the cooldown rises at its end: it need not wait for yet another occurrence."""
+    ends = standing.cooling_until
+    if ends is None or ends > to:
+        return standing
+    return _risen(replace(standing, cooling_until=None), ends, past)
+
+
+def _risen(standing: _Standing, at: datetime, past: History) -> _Standing:
+    window = past.window(at)
+    if unmet(window, past, standing.frozen, standing.cooling_until) is not None:
+        return standing
+    rise = Rise(at, None, reasons_to_rise(window, past, standing.frozen))
+    return _Standing(rises=(*standing.rises, rise))
+
+
+def _dismissed(before: _Standing, at: datetime, past: History) -> _Standing:
+    standing = _passed(before, at, past)
+    window = past.window(at)
+    ended = _ended(standing, at, "dismissed") if standing.escalated else standing
+    frozen = Frozen(at, window.count, window.impact_minutes, past.expected(at))
+    # The growth that is asked for guards against flapping; a cooldown would hide an outbreak.
+    return replace(ended, frozen=frozen, cooling_until=None)
+
+
+def _ended(standing: _Standing, at: datetime, because: Ending) -> _Standing:
+    *earlier, last = standing.rises
+    return _Standing(rises=(*earlier, replace(last, fell_at=at, fell_because=because)))
+
+
+def _assessment(standing: _Standing, as_of: datetime, past: History) -> Assessment:
+    window = past.window(as_of)
+    frozen, cooling_until = standing.frozen, standing.cooling_until
+    if standing.escalated:
+        found = standing.rises[-1].reasons
+    else:
+        refusal = unmet(window, past, frozen, cooling_until) or "awaiting_occurrence"
+        found = (reason_not_to_rise(refusal, window, past, frozen, cooling_until),)
+    return Assessment(
+        state="escalated" if standing.escalated else "quiet",
+        rises=standing.rises,
+        reasons=found,
+        numbers=numbers(window, past, frozen),
+    )

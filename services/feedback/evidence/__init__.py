@@ -1,0 +1,1 @@
+"""The evidence ledger: what speaks for a theme, one row per source, and the horizon of time."""

@@ -1,0 +1,158 @@
+"""The tables `evidence` and `horizon`. Rows of the ledger are never deleted; they move between themes."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.feedback.evidence.domain import Entry
+from services.feedback.metadata import chunks, metadata
+from shared.clock import SKEW
+from shared.database import Json, UtcDateTime, insert_into
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("theme_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("source_version", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("severity_then", Text),
+    Column("severity", Text),
+    Column("customers", Integer),
+    Column("tier", Integer),
+    Column("responder_hours", Float),
+    Column("revenue_at_risk", Float),
+    Column("linked", Boolean, nullable=False),
+    Column("votes", Integer, nullable=False),
+    Column("voice", Text),
+    Column("customer", Text),
+    Column("product", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("alert_name", Text),
+    Column("labels", Json, nullable=False),
+    UniqueConstraint("kind", "source_id", name="evidence_source"),
+    Index("evidence_theme", "theme_id", "at", "source_id"),
+)
+"""`theme_id` is null for what was unlinked from every theme; `ended_at` for what still goes on."""
+
+horizon = Table(
+    "horizon",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("as_of", UtcDateTime, nullable=False),
+)
+"""One row: the newest event time that this service has seen."""
+
+
+def entry(row: Row[Any]) -> Entry:
+    """The ledger entry of a whole row."""
+    return Entry(**row._mapping)  # pyright: ignore[reportPrivateUsage]
+
+
+async def by_source(
+    conn: AsyncConnection, kind: str, source_ids: Iterable[str]
+) -> dict[str, Entry]:
+    """The entries of these sources, by source id, locked; unknown sources are absent."""
+    found: dict[str, Entry] = {}
+    for some in chunks(set(source_ids)):
+        query = select(evidence).where(evidence.c.kind == kind, evidence.c.source_id.in_(some))
+        ordered = query.order_by(evidence.c.source_id).with_for_update()
+        found |= {row.source_id: entry(row) for row in await conn.execute(ordered)}
+    return found
+
+
+async def save(conn: AsyncConnection, entries: Sequence[Entry]) -> None:
+    """Write entries, new and changed, in one statement. A known source keeps the id of its row."""
+    if not entries:
+        return
+    upsert = insert_into(conn, evidence)
+    kept = {"id", "kind", "source_id"}
+    changed = {c.name: upsert.excluded[c.name] for c in evidence.c if c.name not in kept}
+    await conn.execute(
+        upsert.on_conflict_do_update(index_elements=["kind", "source_id"], set_=changed),
+        [{column.name: getattr(one, column.name) for column in evidence.c} for one in entries],
+    )
+
+
+async def move_all(conn: AsyncConnection, from_theme: str, to_theme: str) -> None:
+    """Give the whole ledger of one theme to another."""
+    query = update(evidence).where(evidence.c.theme_id == from_theme)
+    await conn.execute(query.values(theme_id=to_theme))
+
+
+async def move(conn: AsyncConnection, ids: Iterable[str], to_theme: str) -> None:
+    """Give these rows to a theme."""
+    for some in chunks(ids):
+        query = update(evidence).where(evidence.c.id.in_(some))
+        await conn.execute(query.values(theme_id=to_theme))
+
+
+async def with_evidence(conn: AsyncConnection, theme_ids: Iterable[str]) -> set[str]:
+    """Those of these themes that have any evidence."""
+    found: set[str] = set()
+    for some in chunks(theme_ids):
+        query = select(evidence.c.theme_id).where(evidence.c.theme_id.in_(some)).distinct()
+        found |= set((await conn.execute(query)).scalars())
+    return found
+
+
+async def current_horizon(conn: AsyncConnection) -> datetime | None:
+    """The newest event time seen; None before the first event."""
+    return (await conn.execute(select(horizon.c.as_of))).scalar_one_or_none()
+
+
+async def advance_horizon(
+    conn: AsyncConnection, seen: Iterable[datetime], now: datetime
+) -> datetime:
+    """Move the horizon to the newest of these event times, never back; returns where it stands.
+
+    A time further ahead of `now` than clocks may differ doesn't pull it along.
+    """
+    was = await current_horizon(conn)
+    latest = max((at for at in seen if at <= now + SKEW), default=None)
+    if latest is None or (was is not None and latest <= was):
+        return was or now
+    upsert = insert_into(conn, horizon).values(id=1, as_of=latest)
+    await conn.execute(
+        upsert.on_conflict_do_update(
+            index_elements=["id"],
+            set_={"as_of": upsert.excluded.as_of},
+            where=upsert.excluded.as_of > horizon.c.as_of,
+        )
+    )
+    return latest
+
+
+async def incidents_of(conn: AsyncConnection, theme_id: str) -> list[str]:
+    """The ids of the incidents that are evidence of this theme, oldest first."""
+    query = select(evidence.c.source_id).where(
+        evidence.c.theme_id == theme_id, evidence.c.kind == "incident"
+    )
+    ordered = query.order_by(evidence.c.at, evidence.c.source_id)
+    return list((await conn.execute(ordered)).scalars())
+
+
+async def rows_of(conn: AsyncConnection, theme_id: str) -> dict[str, Row[*tuple[Any, ...]]]:
+    """The rows of this theme by their ids, with kind, source and time."""
+    query = select(evidence.c.id, evidence.c.kind, evidence.c.source_id, evidence.c.at)
+    rows = await conn.execute(query.where(evidence.c.theme_id == theme_id))
+    return {row.id: row for row in rows}

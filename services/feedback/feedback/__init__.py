@@ -1,0 +1,1 @@
+"""Feedback: what operators, customers and stakeholders say, and their votes."""

@@ -1,0 +1,1 @@
+"""Themes: recurring pains of a product; which evidence belongs to which, and who decided so."""

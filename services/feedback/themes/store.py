@@ -1,0 +1,217 @@
+"""The tables `themes`, `theme_keys` and `theme_decisions`. Many themes are loaded and saved at once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.feedback.metadata import chunks, metadata
+from services.feedback.themes.domain import Theme, ThemeUnknown
+from shared.clock import EARLIEST, parse_rfc3339, rfc3339
+from shared.database import Json, Serial, UtcDateTime, insert_into
+
+themes = Table(
+    "themes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("product", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("title_given", Boolean, nullable=False),
+    Column("template", Text, nullable=False),
+    Column("alert_name", Text),
+    Column("state", Text, nullable=False),
+    Column("rose_at", UtcDateTime),
+    Column("told", Text, nullable=False),
+    Column("announced", Json, nullable=False),
+    Column("dismissed_at", UtcDateTime),
+    Column("merged_into", Text, index=True),
+    Column("evidence_count", Integer, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("review_at", UtcDateTime, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("themes_last", "last_at", "id"),
+    Index("themes_state_last", "state", "last_at", "id"),
+    Index("themes_product_last", "product", "last_at", "id"),
+)
+
+theme_keys = Table(
+    "theme_keys",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("theme_id", Text, nullable=False, index=True),
+)
+"""Which theme takes what has this key. The key itself carries the version of the rule that made it."""
+
+theme_decisions = Table(
+    "theme_decisions",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("theme_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("other_theme_id", Text, nullable=False, index=True),
+    Column("evidence_ids", Json, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""merge: `theme_id` went into `other_theme_id`; split: `theme_id` came out of `other_theme_id`."""
+
+
+def theme(row: Row[Any]) -> Theme:
+    """The theme of a whole row."""
+    values = {**row._mapping}  # pyright: ignore[reportPrivateUsage]
+    values["announced"] = {name: parse_rfc3339(at) for name, at in row.announced.items()}
+    return Theme(**values)
+
+
+def _values(one: Theme) -> dict[str, Any]:
+    values = {column.name: getattr(one, column.name) for column in themes.c}
+    values["announced"] = {name: rfc3339(at) for name, at in one.announced.items()}
+    return values
+
+
+async def load(conn: AsyncConnection, theme_id: str) -> Theme:
+    """The theme, locked until the transaction ends. Raises ThemeUnknown."""
+    found = await load_many(conn, [theme_id])
+    if theme_id not in found:
+        raise ThemeUnknown(f"There is no theme {theme_id!r}; find one with GET /v1/themes.")
+    return found[theme_id]
+
+
+async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, Theme]:
+    """These themes, locked in the order of their ids until the transaction ends."""
+    found: dict[str, Theme] = {}
+    for some in chunks(set(theme_ids)):
+        query = select(themes).where(themes.c.id.in_(some)).order_by(themes.c.id)
+        found |= {row.id: theme(row) for row in await conn.execute(query.with_for_update())}
+    return found
+
+
+async def live_ids(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, str]:
+    """For each of these ids the theme that it is now: itself, or what it was merged into.
+
+    `merged_into` always names a live theme, so one step is enough. Unknown ids are absent.
+    """
+    found: dict[str, str] = {}
+    for some in chunks(set(theme_ids)):
+        query = select(themes.c.id, themes.c.merged_into).where(themes.c.id.in_(some))
+        found |= {row.id: row.merged_into or row.id for row in await conn.execute(query)}
+    return found
+
+
+async def add(conn: AsyncConnection, new: Sequence[Theme]) -> None:
+    """Enter themes."""
+    if new:
+        await conn.execute(insert(themes), [_values(one) for one in new])
+
+
+async def claim_keys(conn: AsyncConnection, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Let these keys (key → theme id) lead to their themes from now on, and say where each leads:
+    elsewhere, if somebody else was first."""
+    rows = [{"key": key, "theme_id": theme_id} for key, theme_id in sorted(wanted.items())]
+    if not rows:
+        return {}
+    query = insert_into(conn, theme_keys).values(rows).on_conflict_do_nothing()
+    claimed = set((await conn.execute(query.returning(theme_keys.c.key))).scalars())
+    lost = await by_key(conn, wanted.keys() - claimed)
+    return {**wanted, **lost}
+
+
+async def save(conn: AsyncConnection, changed: Sequence[Theme]) -> None:
+    """Write themes that this transaction loaded and thereby locked."""
+    if not changed:
+        return
+    upsert = insert_into(conn, themes)
+    columns = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "id"}
+    await conn.execute(
+        upsert.on_conflict_do_update(index_elements=["id"], set_=columns),
+        [_values(one) for one in changed],
+    )
+
+
+async def by_key(conn: AsyncConnection, keys: Iterable[str]) -> dict[str, str]:
+    """The theme ids that these keys lead to; unknown keys are absent."""
+    found: dict[str, str] = {}
+    for some in chunks(set(keys)):
+        query = select(theme_keys.c.key, theme_keys.c.theme_id).where(theme_keys.c.key.in_(some))
+        found |= {row.key: row.theme_id for row in await conn.execute(query)}
+    return found
+
+
+async def follow_merge(conn: AsyncConnection, theme_id: str, into: str) -> None:
+    """Whatever was merged into `theme_id` earlier is part of `into` now."""
+    earlier = update(themes).where(themes.c.merged_into == theme_id)
+    await conn.execute(earlier.values(merged_into=into))
+
+
+async def move_keys(conn: AsyncConnection, theme_id: str, into: str) -> None:
+    """What comes with a key of `theme_id` belongs to `into` from now on."""
+    query = update(theme_keys).where(theme_keys.c.theme_id == theme_id)
+    await conn.execute(query.values(theme_id=into))
+
+
+async def drop_keys(conn: AsyncConnection, theme_id: str) -> None:
+    """What comes with a key of `theme_id` opens a new theme from now on."""
+    await conn.execute(delete(theme_keys).where(theme_keys.c.theme_id == theme_id))
+
+
+async def note_decision(
+    conn: AsyncConnection,
+    kind: str,
+    theme_id: str,
+    other: str,
+    *,
+    by: str,
+    reason: str,
+    at: datetime,
+    evidence_ids: Sequence[str] = (),
+) -> None:
+    """Keep who merged or split what, and why."""
+    await conn.execute(
+        insert(theme_decisions).values(
+            theme_id=theme_id,
+            kind=kind,
+            other_theme_id=other,
+            evidence_ids=list(evidence_ids),
+            by=by,
+            reason=reason,
+            at=at,
+        )
+    )
+
+
+async def due(conn: AsyncConnection, as_of: datetime, limit: int) -> list[str]:
+    """Live themes whose state may have changed by `as_of` though nothing came in; longest due first."""
+    query = (
+        select(themes.c.id)
+        .where(themes.c.review_at <= as_of)
+        .order_by(themes.c.review_at, themes.c.id)
+        .limit(limit)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def make_due(conn: AsyncConnection, product: str | None) -> None:
+    """Have all live themes, or those of one product, looked at again at the next review."""
+    query = update(themes).where(themes.c.state != "merged")
+    if product is not None:
+        query = query.where(themes.c.product == product)
+    await conn.execute(query.values(review_at=EARLIEST))

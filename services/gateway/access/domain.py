@@ -1,0 +1,95 @@
+"""What an API key is, and when it opens the door. No I/O; the clock is an argument.
+
+A key's text is `gs_<prefix>_<secret>`: the prefix finds the row, the secret proves the right to it.
+Only an HMAC of the secret is kept, under a pepper that is not in the database.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.refusals import Invalid, NotFound, Refusal
+
+MARK = "gs"
+PREFIX_BYTES = 5
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as it is kept: never its secret."""
+
+    id: str
+    name: str
+    prefix: str
+    hash: str
+    scopes: frozenset[str]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    revoked_by: str | None = None
+    last_used_at: datetime | None = None
+
+    def active(self, now: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """The two parts of a key that a caller shows."""
+
+    prefix: str
+    secret: str
+
+
+class KeyUnknown(NotFound):
+    """No key has this id."""
+
+
+class KeyExpiresInThePast(Invalid):
+    """The key would never be valid."""
+
+
+class LastAdminKey(Refusal):
+    """Revoking it would lock everybody out of the administration."""
+
+
+def generate() -> Presented:
+    """A new key from the system's randomness; 256 bits of secret."""
+    return Presented(secrets.token_hex(PREFIX_BYTES), secrets.token_urlsafe(SECRET_BYTES))
+
+
+def text_of(key: Presented) -> str:
+    return f"{MARK}_{key.prefix}_{key.secret}"
+
+
+def parse(text: str) -> Presented | None:
+    """The parts of a key's text, or None when it isn't one."""
+    mark, _, rest = text.partition("_")
+    prefix, _, secret = rest.partition("_")
+    if mark != MARK or not prefix or not secret or not text.isascii():
+        return None
+    return Presented(prefix, secret)
+
+
+def fingerprint(pepper: bytes, secret: str) -> str:
+    """HMAC-SHA-256 of a secret, in hexadecimal. A secret of 256 random bits needs no slow hash."""
+    return hmac.digest(pepper, secret.encode(), hashlib.sha256).hex()
+
+
+def opens(pepper: bytes, key: ApiKey, secret: str, now: datetime) -> bool:
+    """Is this the key's secret, and the key active? Compares in constant time."""
+    right = hmac.compare_digest(fingerprint(pepper, secret), key.hash)
+    return right and key.active(now)
+
+
+def is_last_admin(keys: list[ApiKey], key_id: str, now: datetime) -> bool:
+    """Does only this key still hold `admin`, for good, as of `now`? One that expires doesn't count."""
+    lasting = {
+        key.id for key in keys if "admin" in key.scopes and key.active(now) and not key.expires_at
+    }
+    return lasting == {key_id}

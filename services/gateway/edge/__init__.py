@@ -1,0 +1,1 @@
+"""The road of a request to its service: plain ASGI wrappers, one concern each."""

@@ -1,0 +1,63 @@
+"""The outermost wrapper: every request has an id, every answer carries it, no crash gets past."""
+
+import re
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.edge.answers import REQUEST_ID, refuse
+from shared.ids import new_id
+
+logger = structlog.get_logger(__name__)
+
+SANE = re.compile(rb"[\x21-\x7e]{1,100}")
+HARDENING = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+def identified(app: ASGIApp) -> ASGIApp:
+    """Take the caller's X-Request-Id when it is at most 100 visible ASCII characters, else make one."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the gateway speaks HTTP only, not {scope['type']!r}")
+        request_id = _asked_for(scope) or new_id("req")
+        echoed = [(b"x-request-id", request_id.encode()), *HARDENING]
+        started = ended = False
+
+        async def tagged(message: Message) -> None:
+            nonlocal started, ended
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), *echoed]
+            elif message["type"] == "http.response.body":
+                ended = not message.get("more_body", False)
+            await send(message)
+
+        inner = {**scope, REQUEST_ID: request_id}
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await app(inner, receive, tagged)
+            except Exception:
+                logger.exception("request failed", path=scope["path"])
+                if not started:
+                    await refuse(inner, receive, tagged, 500, "internal-error", CRASHED)
+                elif not ended:
+                    raise
+
+    return wrapped
+
+
+CRASHED = (
+    "This is a fault of ours, and logged under the request id. Nothing was half-written; try again."
+)
+
+
+def _asked_for(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and SANE.fullmatch(value):
+            return value.decode()
+    return None

@@ -1,0 +1,1 @@
+"""The incidents service: catalog, signals, incidents and their timeline."""

@@ -1,0 +1,1 @@
+"""Incidents: their lifecycle, their timeline, and what deals with their cause."""

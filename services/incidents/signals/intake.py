@@ -1,0 +1,44 @@
+"""What is counted of every post of signals, whatever its format."""
+
+from collections import Counter
+
+from services.incidents import metrics
+from services.incidents.signals.recording import Post, Written
+from services.incidents.signals.writer import SignalStoreUnavailable, Writer
+from shared.refusals import Overloaded
+
+KNOWN_SOURCES = 50
+"""Sources that get a label of their own; the API lets callers name any, so the rest is `other`."""
+
+_labels: set[str] = set()
+
+
+async def take_in(writer: Writer, post: Post) -> list[Written]:
+    """Write the post, and count it. Raises Overloaded, with nothing written."""
+    try:
+        written = await writer.write(post)
+    except Overloaded as refusal:
+        reason = "no_database" if isinstance(refusal, SignalStoreUnavailable) else "overloaded"
+        metrics.ingest_rejected.labels(reason).inc()
+        raise
+    for source, count in Counter(signal.source for signal in post.signals).items():
+        metrics.ingest_accepted.labels(_label(source)).inc(count)
+    for signal in post.signals:
+        if signal.skewed:
+            metrics.signals_skewed.labels(_label(signal.source)).inc()
+    truncated = max((signal.truncated for signal in post.signals), default=0)
+    if truncated:
+        metrics.signals_truncated.inc(truncated)
+    return written
+
+
+def refused(reason: str) -> None:
+    """Count a post that never came as far as the writer."""
+    metrics.ingest_rejected.labels(reason).inc()
+
+
+def _label(source: str) -> str:
+    if source not in _labels and len(_labels) >= KNOWN_SOURCES:
+        return "other"
+    _labels.add(source)
+    return source

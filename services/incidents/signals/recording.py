@@ -1,0 +1,226 @@
+"""Records a batch of posted signals in one transaction: dedup, land, save, publish."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.incidents.catalog import store as catalog
+from services.incidents.catalog.domain import Service
+from services.incidents.incidents import commands
+from services.incidents.incidents import episodes as incident_episodes
+from services.incidents.incidents import store as incident_store
+from services.incidents.incidents.episodes import Episode
+from services.incidents.incidents.store import parts
+from services.incidents.signals import store
+from services.incidents.signals.book import Book, signals_context
+from services.incidents.signals.signal import Signal
+from services.incidents.signals.store import (
+    Alert,
+    NewSignal,
+    Occurrence,
+    Repeated,
+    Stored,
+    occurrence_of,
+)
+from shared.context import Context
+from shared.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """The signals of one request: all of them are recorded, or none. `ctx.now` is their arrival."""
+
+    signals: Sequence[Signal]
+    ctx: Context
+
+
+class Written(NamedTuple):
+    """What became of one signal."""
+
+    id: str
+    incident_id: str
+    repeat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first arrival of an occurrence, and what its further arrivals add up to."""
+
+    id: str
+    signal: Signal
+    ctx: Context
+    repeated: Repeated
+
+
+async def record(
+    conn: AsyncConnection, posts: Sequence[Post], window: timedelta
+) -> list[list[Written]]:
+    """Record these posts in the caller's transaction. Returns, for each, what became of its signals.
+
+    A signal that was stored before raises its counters; it publishes nothing and moves no incident,
+    unless it says that an alert still fires which was taken for expired.
+    """
+    known = await store.find(
+        conn, {occurrence_of(signal) for post in posts for signal in post.signals}
+    )
+    new, repeated = _sorted_out(posts, known)
+    book = Book(window, await _catalog(conn, (first.signal for first in new.values())))
+    alive = _still_firing(posts, known)
+    await _open_book(conn, book, new, alive, known, posts[0].ctx)
+    for first in new.values():
+        _land(book, first)
+    for occurrence, (expires_at, ctx) in alive.items():
+        _revive(book, occurrence, known[occurrence], expires_at, ctx)
+    await _save(conn, book, new, repeated)
+    return [_answers(post, new, known, book) for post in posts]
+
+
+def _sorted_out(
+    posts: Sequence[Post], known: dict[Occurrence, Stored]
+) -> tuple[dict[Occurrence, _First], dict[str, Repeated]]:
+    new: dict[Occurrence, _First] = {}
+    repeated: dict[str, Repeated] = {}
+    for post in posts:
+        arrived = post.ctx.now
+        for signal in post.signals:
+            key = occurrence_of(signal)
+            if (stored := known.get(key)) is not None:
+                count = repeated.setdefault(stored.id, Repeated(0, arrived))
+            elif (first := new.get(key)) is not None:
+                count = first.repeated
+            else:
+                ctx = signals_context(post.ctx, signal.source)
+                new[key] = _First(new_id("sig"), signal, ctx, Repeated(0, arrived))
+                continue
+            count.times += 1
+            count.last_seen_at = max(count.last_seen_at, arrived)
+    return new, repeated
+
+
+def _still_firing(
+    posts: Sequence[Post], known: dict[Occurrence, Stored]
+) -> dict[Occurrence, tuple[datetime, Context]]:
+    """The repeats that move an expiry, with the latest that they say."""
+    alive: dict[Occurrence, tuple[datetime, Context]] = {}
+    for post in posts:
+        for signal in post.signals:
+            if signal.expires_at is None:
+                continue
+            key = occurrence_of(signal)
+            stored = known.get(key)
+            if stored is None or stored.told:
+                continue
+            before = alive[key][0] if key in alive else stored.expires_at
+            if before is None or signal.expires_at > before:
+                alive[key] = signal.expires_at, signals_context(post.ctx, signal.source)
+    return alive
+
+
+async def _catalog(conn: AsyncConnection, signals: Iterable[Signal]) -> dict[str, Service]:
+    entries: dict[str, Service] = {}
+    for some in parts({signal.service for signal in signals if signal.service}):
+        entries |= await catalog.resolve(conn, some)
+    return entries
+
+
+async def _open_book(
+    conn: AsyncConnection,
+    book: Book,
+    new: dict[Occurrence, _First],
+    alive: dict[Occurrence, tuple[datetime, Context]],
+    known: dict[Occurrence, Stored],
+    ctx: Context,
+) -> None:
+    """Load what the new signals can land in. Alerts of one day share a query."""
+    expired = [key for key in alive if known[key].ends_at is not None]
+    starts: dict[Alert, datetime] = {}
+    for key in [*new, *expired]:
+        alert = Alert(key.source, key.fingerprint)
+        starts[alert] = min(starts.get(alert, key.starts_at), key.starts_at)
+    days: defaultdict[date, list[Alert]] = defaultdict(list)
+    for alert, start in starts.items():
+        days[start.date()].append(alert)
+    for alerts in days.values():
+        moment = min(starts[alert] for alert in alerts) - book.window
+        book.enter(*await store.near(conn, alerts, moment), ctx)
+    # An episode's own incident may have been ended by a person before the episode began.
+    owners = await incident_episodes.owners(
+        conn, [(key.source, key.fingerprint, key.starts_at) for key in [*new, *expired]]
+    )
+    missing = owners - book.changes.keys()
+    if missing:
+        held = await incident_episodes.of_incidents(conn, missing)
+        book.enter((await incident_store.load(conn, missing)).values(), held, ctx)
+
+
+def _land(book: Book, first: _First) -> None:
+    signal = first.signal
+    alert = Alert(signal.source, signal.fingerprint)
+    if signal.status == "resolved":
+        episode = Episode(signal.starts_at, signal.ends_at or signal.starts_at, told=True)
+    else:
+        known = book.episode(alert, signal.starts_at)
+        if known is not None:
+            return  # its end came first
+        episode = Episode(signal.starts_at, expires_at=signal.expires_at)
+    book.land(alert, episode, signal, first.ctx)
+
+
+def _revive(
+    book: Book, occurrence: Occurrence, stored: Stored, expires_at: datetime, ctx: Context
+) -> None:
+    alert = Alert(occurrence.source, occurrence.fingerprint)
+    episode = Episode(occurrence.starts_at, expires_at=expires_at)
+    now = book.episode(alert, occurrence.starts_at)
+    if now is not None and now.episode.told:
+        return
+    if stored.ends_at is None:
+        book.hold(alert, episode, now.incident_id if now else stored.incident_id)
+    elif expires_at > stored.ends_at:
+        book.land(alert, episode, None, ctx)
+
+
+async def _save(
+    conn: AsyncConnection,
+    book: Book,
+    new: dict[Occurrence, _First],
+    repeated: dict[str, Repeated],
+) -> None:
+    await commands.record(conn, [change for change in book.changes.values() if change.entries])
+    await incident_episodes.save(conn, list(book.touched.values()))
+    await store.follow(conn, book.moved)
+    rows = [
+        NewSignal(first.id, first.signal, _incident(book, key), first.ctx.now, first.repeated)
+        for key, first in new.items()
+    ]
+    await store.add(conn, rows)
+    await store.count_repeats(conn, repeated)
+
+
+def _incident(book: Book, key: Occurrence) -> str:
+    held = book.episode(Alert(key.source, key.fingerprint), key.starts_at)
+    assert held is not None, "every recorded signal has an episode"
+    return held.incident_id
+
+
+def _answers(
+    post: Post, new: dict[Occurrence, _First], known: dict[Occurrence, Stored], book: Book
+) -> list[Written]:
+    answers: list[Written] = []
+    said: set[Occurrence] = set()
+    for signal in post.signals:
+        key = occurrence_of(signal)
+        if (stored := known.get(key)) is not None:
+            held = book.episode(Alert(key.source, key.fingerprint), key.starts_at)
+            incident_id = held.incident_id if held else stored.incident_id
+            answers.append(Written(stored.id, incident_id, repeat=True))
+        else:
+            first = new[key]
+            repeat = first.signal is not signal or key in said
+            answers.append(Written(first.id, _incident(book, key), repeat))
+            said.add(key)
+    return answers

@@ -1,0 +1,249 @@
+"""The tables `signals` (narrow: what a repeat changes) and `signal_payloads` (what it never changes)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.incidents.incidents import episodes as incident_episodes
+from services.incidents.incidents import store as incident_store
+from services.incidents.incidents.episodes import Held, episodes
+from services.incidents.incidents.incident import Incident
+from services.incidents.incidents.store import incidents, parts
+from services.incidents.metadata import metadata
+from services.incidents.signals.signal import Signal
+from shared.database import Json, UtcDateTime
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime),
+    Column("incident_id", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    Column("repeats", Integer, nullable=False),
+    UniqueConstraint("source", "fingerprint", "status", "starts_at", name="signals_once"),
+    Index("signals_of_incident", "incident_id", "id"),
+)
+
+signal_payloads = Table(
+    "signal_payloads",
+    metadata,
+    Column("signal_id", Text, ForeignKey("signals.id"), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("alert_name", Text),
+    Column("description", Text, nullable=False),
+    Column("service", Text),
+    Column("severity", Text, nullable=False),
+    Column("customers_affected", Integer),
+    Column("labels", Json, nullable=False),
+    Column("annotations", Json, nullable=False),
+    Column("url", Text),
+    Column("truncated", Integer, nullable=False),
+    Column("skewed", Boolean, nullable=False),
+)
+
+
+class Alert(NamedTuple):
+    """The dedup key: one alert of one sender."""
+
+    source: str
+    fingerprint: str
+
+
+class Occurrence(NamedTuple):
+    """What a redelivery or a repeat has in common with the first."""
+
+    source: str
+    fingerprint: str
+    status: str
+    starts_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A signal that was stored before, and the state of its episode."""
+
+    id: str
+    incident_id: str
+    ends_at: datetime | None
+    told: bool
+    expires_at: datetime | None
+
+
+@dataclass(slots=True)
+class Repeated:
+    """What repeats of one stored signal add up to."""
+
+    times: int
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewSignal:
+    """A signal to be stored, and the incident it landed in."""
+
+    id: str
+    signal: Signal
+    incident_id: str
+    received_at: datetime
+    repeated: Repeated
+
+
+def occurrence_of(signal: Signal) -> Occurrence:
+    return Occurrence(signal.source, signal.fingerprint, signal.status, signal.starts_at)
+
+
+_KEY = tuple_(signals.c.source, signals.c.fingerprint, signals.c.status, signals.c.starts_at)
+_EPISODE_OF_SIGNAL = (
+    (episodes.c.source == signals.c.source)
+    & (episodes.c.fingerprint == signals.c.fingerprint)
+    & (episodes.c.starts_at == signals.c.starts_at)
+)
+_FIND = (
+    select(
+        *_KEY.clauses,
+        signals.c.id,
+        signals.c.incident_id,
+        episodes.c.ends_at,
+        episodes.c.told,
+        episodes.c.expires_at,
+    )
+    .join_from(signals, episodes, _EPISODE_OF_SIGNAL)
+    .where(_KEY.in_(bindparam("keys", expanding=True)))
+)
+
+
+async def find(
+    conn: AsyncConnection, occurrences: Iterable[Occurrence]
+) -> dict[Occurrence, Stored]:
+    """Those of these occurrences that are stored already."""
+    found: dict[Occurrence, Stored] = {}
+    for some in parts(occurrences):
+        for row in await conn.execute(_FIND, {"keys": [tuple(key) for key in some]}):
+            key = Occurrence(row.source, row.fingerprint, row.status, row.starts_at)
+            found[key] = Stored(row.id, row.incident_id, row.ends_at, row.told, row.expires_at)
+    return found
+
+
+_ALERT = tuple_(incidents.c.source, incidents.c.fingerprint)
+
+
+async def near(
+    conn: AsyncConnection, alerts: Iterable[Alert], moment: datetime
+) -> tuple[list[Incident], list[Held]]:
+    """The incidents of these alerts that were open at `moment` or ended later; and their episodes."""
+    found: list[Incident] = []
+    for some in parts(alerts):
+        query = select(incidents).where(
+            _ALERT.in_([tuple(alert) for alert in some]), incident_store.since(moment)
+        )
+        rows = await conn.execute(query.with_for_update())
+        found += [incident_store.incident_of(row) for row in rows]
+    return found, await incident_episodes.of_incidents(conn, [one.id for one in found])
+
+
+async def add(conn: AsyncConnection, new: Sequence[NewSignal]) -> None:
+    """Store new signals, whole."""
+    if not new:
+        return
+    await conn.execute(insert(signals), [_narrow(one) for one in new])
+    await conn.execute(insert(signal_payloads), [_payload(one) for one in new])
+
+
+async def count_repeats(conn: AsyncConnection, repeated: dict[str, Repeated]) -> None:
+    """Raise the counters of stored signals; nothing else about them changes."""
+    if not repeated:
+        return
+    rows = [
+        {"key": key, "times": one.times, "seen": one.last_seen_at}
+        for key, one in sorted(repeated.items())
+    ]
+    await conn.execute(_REPEAT, rows)
+
+
+async def follow(conn: AsyncConnection, moved: Sequence[Held]) -> None:
+    """Point the stored signals of these episodes at the incident that has them now."""
+    if not moved:
+        return
+    rows = [
+        {
+            "s": held.source,
+            "f": held.fingerprint,
+            "t": held.episode.starts_at,
+            "incident": held.incident_id,
+        }
+        for held in moved
+    ]
+    await conn.execute(_FOLLOW, rows)
+
+
+_REPEAT = (
+    update(signals)
+    .where(signals.c.id == bindparam("key"))
+    .values(repeats=signals.c.repeats + bindparam("times"), last_seen_at=bindparam("seen"))
+)
+_FOLLOW = (
+    update(signals)
+    .where(
+        signals.c.source == bindparam("s"),
+        signals.c.fingerprint == bindparam("f"),
+        signals.c.starts_at == bindparam("t"),
+    )
+    .values(incident_id=bindparam("incident"))
+)
+
+
+def _narrow(new: NewSignal) -> dict[str, object]:
+    return {
+        "id": new.id,
+        "source": new.signal.source,
+        "fingerprint": new.signal.fingerprint,
+        "status": new.signal.status,
+        "starts_at": new.signal.starts_at,
+        "ends_at": new.signal.ends_at,
+        "incident_id": new.incident_id,
+        "received_at": new.received_at,
+        "last_seen_at": new.repeated.last_seen_at,
+        "repeats": new.repeated.times,
+    }
+
+
+def _payload(new: NewSignal) -> dict[str, object]:
+    signal = new.signal
+    return {
+        "signal_id": new.id,
+        "title": signal.title,
+        "alert_name": signal.alert_name,
+        "description": signal.description,
+        "service": signal.service,
+        "severity": signal.severity,
+        "customers_affected": signal.customers_affected,
+        "labels": signal.labels,
+        "annotations": signal.annotations,
+        "url": signal.url,
+        "truncated": signal.truncated,
+        "skewed": signal.skewed,
+    }

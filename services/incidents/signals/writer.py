@@ -1,0 +1,139 @@
+"""Group commit: concurrent requests share one transaction, and are answered once it is on the disk.
+
+The batch is whatever arrived while the last commit ran: there is no timer. What waits is bounded,
+and beyond the bound a request is refused before anything of it is written.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy.exc import OperationalError, TimeoutError
+
+from services.incidents.settings import IncidentsSettings
+from services.incidents.signals.recording import Post, Written, record
+from shared.database import Database
+from shared.refusals import Overloaded
+
+logger = structlog.get_logger(__name__)
+
+MOST_REQUESTS = 256
+MOST_SIGNALS = 2_000
+"""Bounds of one batch; a single larger request still goes through, by itself."""
+
+
+class TooManySignalsWaiting(Overloaded):
+    """The queue is full."""
+
+
+class SignalStoreUnavailable(Overloaded):
+    """The database can't be written just now."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    post: Post
+    answer: "asyncio.Future[list[Written]]"
+
+
+@dataclass(slots=True)
+class Writer:
+    """One per process and database. Works as soon as somebody writes; `stop` drains it."""
+
+    db: Database
+    settings: IncidentsSettings
+    _queue: deque[_Waiting] = field(default_factory=deque[_Waiting])
+    _signals: int = 0
+    _stopping: bool = False
+    _work: "asyncio.Task[None] | None" = None
+
+    async def write(self, post: Post) -> list[Written]:
+        """Record the post, all of it or none. Returns once it is durable.
+
+        Raises Overloaded, with nothing written, when there is no room or no database.
+        """
+        count = len(post.signals)
+        if self._stopping or (
+            self._signals and self._signals + count > self.settings.max_waiting_signals
+        ):
+            raise TooManySignalsWaiting(
+                "Too many signals are waiting to be written; send it again."
+            )
+        if not count:
+            return []
+        answer: asyncio.Future[list[Written]] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(post, answer))
+        self._signals += count
+        if self._work is None:
+            self._work = asyncio.create_task(self._drain(), name="signals writer")
+        return await answer
+
+    @property
+    def waiting(self) -> int:
+        """Signals that are neither written nor refused yet."""
+        return self._signals
+
+    async def stop(self) -> None:
+        """Refuse what comes from now on; write and answer what waits."""
+        self._stopping = True
+        if self._work is not None:
+            await self._work
+
+    async def _drain(self) -> None:
+        try:
+            while self._queue:
+                batch = self._next()
+                await self._write(batch)
+                self._signals -= sum(len(one.post.signals) for one in batch)
+        except BaseException:
+            for one in self._queue:
+                _fail(one, SignalStoreUnavailable("We are stopping; send it again."))
+            self._queue.clear()
+            self._signals = 0
+            raise
+        finally:
+            self._work = None
+
+    def _next(self) -> list[_Waiting]:
+        batch = [self._queue.popleft()]
+        room = MOST_SIGNALS - len(batch[0].post.signals)
+        while self._queue and len(batch) < MOST_REQUESTS:
+            room -= len(self._queue[0].post.signals)
+            if room < 0:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _write(self, batch: Sequence[_Waiting]) -> None:
+        """Write the batch and answer each; when it fails, one by one, so that one spares the rest."""
+        try:
+            async with self.db.begin() as conn:
+                answers = await record(
+                    conn, [one.post for one in batch], self.settings.reopen_window
+                )
+        except (OperationalError, TimeoutError) as error:
+            logger.error("signals can't be written", requests=len(batch), exc_info=error)
+            for one in batch:
+                _fail(one, SignalStoreUnavailable("The database can't be written; send it again."))
+        except asyncio.CancelledError:
+            for one in batch:
+                _fail(one, SignalStoreUnavailable("We are stopping; send it again."))
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            logger.warning("batch failed; writing its requests one by one", exc_info=error)
+            for one in batch:
+                await self._write([one])
+        else:
+            for one, answer in zip(batch, answers, strict=True):
+                if not one.answer.done():  # its caller may have gone
+                    one.answer.set_result(answer)
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)

@@ -1,0 +1,60 @@
+"""The background work of the incidents service: relay, consumer, timers, gauges."""
+
+from services.incidents import metrics
+from services.incidents.app import NAME
+from services.incidents.incidents.adoption import adopt, waiting
+from services.incidents.incidents.consumers import SUBSCRIPTION
+from services.incidents.settings import IncidentsSettings
+from services.incidents.signals.expiry import BATCH, expire
+from shared.bus.bus import Bus
+from shared.clock import Clock, utc_now
+from shared.consumer import consume_forever
+from shared.context import Context
+from shared.database import Database
+from shared.ids import new_id
+from shared.outbox import measure as outbox_measure
+from shared.outbox import relay_forever
+from shared.supervisor import Beat, Job, every
+
+EXPIRY_SECONDS = 5
+ADOPTION_SECONDS = 5
+GAUGES_SECONDS = 10
+
+
+def jobs(
+    db: Database, bus: Bus, clock: Clock = utc_now, settings: IncidentsSettings | None = None
+) -> dict[str, Job]:
+    """What has to run somewhere for each database; each job may be stopped and started at will."""
+    chosen = settings or IncidentsSettings()
+
+    async def expire_all(beat: Beat) -> None:
+        # While nothing ran here, nobody could say that an alert still fires: first they get to.
+        listening_since = clock()
+
+        async def expire_some() -> None:
+            if clock() >= listening_since + chosen.expiry_grace:
+                while await expire(db, chosen, clock()) == BATCH:
+                    continue
+
+        await every(EXPIRY_SECONDS, expire_some)(beat)
+
+    async def adopt_some() -> None:
+        request = new_id("req")
+        async with db.read() as conn:
+            some = await waiting(conn)
+        if some:
+            async with db.begin() as conn:
+                await adopt(conn, Context(NAME, f"service:{NAME}", clock(), request, request))
+
+    async def measure() -> None:
+        async with db.read() as conn:
+            await metrics.measure(conn)
+            await outbox_measure(NAME, conn)
+
+    return {
+        f"{NAME}.relay": lambda beat: relay_forever(NAME, db, bus, beat),
+        f"{NAME}.consumer": lambda beat: consume_forever(db, bus, SUBSCRIPTION, beat),
+        f"{NAME}.expiry": expire_all,
+        f"{NAME}.adoption": every(ADOPTION_SECONDS, adopt_some),
+        f"{NAME}.gauges": every(GAUGES_SECONDS, measure),
+    }

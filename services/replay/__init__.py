@@ -1,0 +1,1 @@
+"""The replay: brings the audit log of another tool in, through the HTTP API, at its own event times."""

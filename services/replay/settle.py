@@ -1,0 +1,53 @@
+"""Waits until what was brought in has had its effect: nothing on its way, the candidates at rest."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from services.demo.quiet import WAITING, sums
+
+POLL_SECONDS = 0.5
+REST_SECONDS = 6.0
+"""Longer than the pauses of the services' timers, which find out what has fallen quiet."""
+
+Seen = tuple[float, list[tuple[Any, ...]]]
+
+
+async def settle(
+    client: httpx.AsyncClient, patience: float, waiting: Callable[[int], None]
+) -> bool:
+    """True once nothing waited and no candidate changed for REST_SECONDS; False after `patience` s.
+
+    `waiting` hears how many events are still on their way.
+    """
+    give_up = time.monotonic() + patience
+    seen: Seen | None = None
+    since = time.monotonic()
+    while time.monotonic() < give_up:
+        before, seen = seen, await look(client)
+        waiting(int(seen[0]))
+        if seen[0] or seen != before:
+            since = time.monotonic()
+        elif time.monotonic() - since >= REST_SECONDS:
+            return True
+        await asyncio.sleep(POLL_SECONDS)
+    return False
+
+
+async def look(client: httpx.AsyncClient) -> Seen:
+    """How many events are on their way, as far as the metrics may be read; and the candidates' state."""
+    scraped = await client.get("/metrics")
+    totals = sums(scraped.text) if scraped.is_success else dict.fromkeys(WAITING, 0.0)
+    page = await top_candidates(client, 50)
+    state = [(one["candidate_id"], one["version"], one["score"]) for one in page]
+    return sum(totals[name] for name in WAITING), state
+
+
+async def top_candidates(client: httpx.AsyncClient, limit: int) -> list[dict[str, Any]]:
+    """The open candidates with the highest scores."""
+    answer = await client.get("/v1/candidates", params={"limit": limit})
+    answer.raise_for_status()
+    return answer.json()["items"]

@@ -1,0 +1,337 @@
+"""The tables `candidates`, `candidate_log` and `candidate_scores`. Load and save a candidate."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Row,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.roadmap.candidates.domain import WAITING, Candidate
+from services.roadmap.candidates.refusals import CandidateUnknown
+from services.roadmap.candidates.standing import Standing
+from services.roadmap.metadata import metadata
+from services.roadmap.scores.score import Score
+from shared.contracts.feedback import EvidenceNumbersData, ReasonData
+from shared.contracts.roadmap import CandidateEvent
+from shared.database import Json, UtcDateTime
+from shared.refusals import Conflict
+
+candidates = Table(
+    "candidates",
+    metadata,
+    Column("candidate_id", Text, primary_key=True),
+    Column("theme_id", Text),
+    Column("title", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("scored", Json, nullable=False),
+    Column("needs_estimate", Boolean, nullable=False),
+    Column("reasons", Json, nullable=False),
+    Column("evidence", Json),
+    Column("effort_person_months", Float),
+    Column("duration_weeks", Float),
+    Column("confirmed", Boolean, nullable=False),
+    Column("quiet_since", UtcDateTime),
+    Column("raised_at", UtcDateTime, nullable=False),
+    Column("previous_id", Text),
+    Column("item_id", Text, index=True),
+    Column("into_candidate_id", Text, index=True),
+    Column("until", UtcDateTime),
+    Column("until_total", Integer),
+    Column("decided_at", UtcDateTime),
+    Column("decided_by", Text),
+    Column("decision", Text),
+    Column("correlation_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+Index(
+    "candidates_by_score", *[candidates.c[n] for n in ("state", "block", "score", "candidate_id")]
+)
+Index("candidates_by_age", candidates.c.state, candidates.c.raised_at, candidates.c.candidate_id)
+Index("candidates_by_theme", candidates.c.theme_id, candidates.c.decided_at)
+Index("candidates_to_wake", candidates.c.state, candidates.c.until)
+Index(
+    "candidates_one_waiting",
+    candidates.c.theme_id,
+    unique=True,
+    sqlite_where=candidates.c.state.in_(WAITING),
+    postgresql_where=candidates.c.state.in_(WAITING),
+)
+
+candidate_log = Table(
+    "candidate_log",
+    metadata,
+    Column("candidate_id", Text, ForeignKey("candidates.candidate_id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("data", Json, nullable=False),
+)
+"""Every event of a candidate, whole: it folds to the candidate."""
+
+candidate_scores = Table(
+    "candidate_scores",
+    metadata,
+    Column("candidate_id", Text, ForeignKey("candidates.candidate_id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("parts", Json, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("rank", Integer),
+)
+
+_score = TypeAdapter(Score)
+
+Stored = tuple[Candidate, Standing]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event to write down: who did it, and for an event with a score, the rank it came to."""
+
+    event: CandidateEvent
+    version: int
+    actor: str
+    recorded_at: datetime
+    cause: str | None = None
+    rank: int | None = None
+
+
+async def load(conn: AsyncConnection, candidate_id: str) -> Stored:
+    """Raises CandidateUnknown."""
+    found = await _first(conn, select(candidates).where(candidates.c.candidate_id == candidate_id))
+    if found is None:
+        raise CandidateUnknown(
+            f"There is no candidate {candidate_id!r}; list them with GET /v1/candidates."
+        )
+    return found
+
+
+async def waiting_for(conn: AsyncConnection, theme_id: str) -> Stored | None:
+    """The theme's candidate that waits for a decision; there is at most one."""
+    query = select(candidates).where(
+        candidates.c.theme_id == theme_id, candidates.c.state.in_(WAITING)
+    )
+    return await _first(conn, query)
+
+
+async def decided_last(conn: AsyncConnection, theme_id: str) -> Stored | None:
+    """The theme's candidate that was decided about most recently, by event time."""
+    query = (
+        select(candidates)
+        .where(candidates.c.theme_id == theme_id, candidates.c.decided_at.is_not(None))
+        .order_by(candidates.c.decided_at.desc(), candidates.c.candidate_id.desc())
+        .limit(1)
+    )
+    return await _first(conn, query)
+
+
+async def due(conn: AsyncConnection, now: datetime, limit: int) -> list[Stored]:
+    """Snoozed candidates whose time has come, the longest due first."""
+    query = (
+        select(candidates)
+        .where(candidates.c.state == "snoozed", candidates.c.until <= now)
+        .order_by(candidates.c.until)
+        .limit(limit)
+    )
+    return [stored_of(row) for row in await conn.execute(query)]
+
+
+async def all_waiting(conn: AsyncConnection, limit: int) -> list[Stored]:
+    """Those that wait for a decision, held until the caller's transaction ends."""
+    query = select(candidates).where(candidates.c.state.in_(WAITING)).limit(limit).with_for_update()
+    return [stored_of(row) for row in await conn.execute(query)]
+
+
+async def merged_into(conn: AsyncConnection, candidate_id: str) -> list[Candidate]:
+    """Those merged into this one, and those merged into them, and so on."""
+    found: dict[str, Candidate] = {}
+    frontier = [candidate_id]
+    while frontier:
+        query = select(candidates).where(candidates.c.into_candidate_id.in_(frontier[:500]))
+        fresh = [stored_of(row)[0] for row in await conn.execute(query)]
+        fresh = [one for one in fresh if one.candidate_id not in found]
+        found |= {one.candidate_id: one for one in fresh}
+        frontier = frontier[500:] + [one.candidate_id for one in fresh]
+    return list(found.values())
+
+
+async def rank_of(conn: AsyncConnection, block: int, score: float, candidate_id: str) -> int:
+    """Which place a score takes among the open candidates, 1 being the first."""
+    c = candidates.c
+    ahead = select(func.count()).where(
+        c.state == "open",
+        tuple_(c.block, c.score, c.candidate_id) > tuple_(block, score, candidate_id),
+        c.candidate_id != candidate_id,
+    )
+    return 1 + (await conn.execute(ahead)).scalar_one()
+
+
+async def save(
+    conn: AsyncConnection,
+    candidate: Candidate,
+    standing: Standing,
+    block: int,
+    *,
+    was: int | None,
+) -> None:
+    """Write the candidate. `was` is the version it was loaded with, None for a new one.
+
+    Raises Conflict when somebody else changed it meanwhile, or raised one for the same theme.
+    """
+    values = _values(candidate, standing, block)
+    if was is None:
+        try:
+            await conn.execute(insert(candidates).values(values))
+        except IntegrityError as clash:
+            raise Conflict(
+                f"Theme {candidate.theme_id} has just got another candidate; read it and decide."
+            ) from clash
+        return
+    query = update(candidates).where(
+        candidates.c.candidate_id == candidate.candidate_id, candidates.c.version == was
+    )
+    if (await conn.execute(query.values(values))).rowcount != 1:
+        raise Conflict(
+            f"Candidate {candidate.candidate_id} was changed meanwhile; read it again and retry."
+        )
+
+
+def score_values(candidate: Candidate, standing: Standing, block: int) -> dict[str, Any]:
+    """What `save_scores` writes of one candidate."""
+    return {
+        "of": candidate.candidate_id,
+        "version": candidate.version,
+        "block": block,
+        "score": candidate.score,
+        "scored": _score.dump_python(standing.scored, mode="json"),
+        "needs_estimate": standing.scored.needs_estimate,
+    }
+
+
+async def save_scores(conn: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the scores of many candidates, which the caller's transaction has loaded and holds."""
+    query = update(candidates).where(candidates.c.candidate_id == bindparam("of"))
+    values = {
+        name: bindparam(name) for name in ("version", "block", "score", "scored", "needs_estimate")
+    }
+    await conn.execute(query.values(values), rows)
+
+
+async def write_down(conn: AsyncConnection, entries: Sequence[tuple[Entry, Standing]]) -> None:
+    """Add to the logs; an entry with a cause also to the history of scores."""
+    await conn.execute(insert(candidate_log), [_logged(entry) for entry, _ in entries])
+    history = [_history(entry, standing.scored) for entry, standing in entries if entry.cause]
+    if history:
+        await conn.execute(insert(candidate_scores), history)
+
+
+def stored_of(row: Row[Any]) -> Stored:
+    candidate = Candidate(
+        candidate_id=row.candidate_id,
+        theme_id=row.theme_id,
+        title=row.title,
+        product=row.product,
+        state=row.state,
+        score=row.score,
+        raised_at=row.raised_at,
+        version=row.version,
+        previous_id=row.previous_id,
+        item_id=row.item_id,
+        into_candidate_id=row.into_candidate_id,
+        until=row.until,
+        until_total=row.until_total,
+        decided_at=row.decided_at,
+        decided_by=row.decided_by,
+        decision=row.decision,
+    )
+    standing = Standing(
+        service=row.service,
+        reasons=tuple(ReasonData.model_validate(reason) for reason in row.reasons),
+        evidence=EvidenceNumbersData.model_validate(row.evidence) if row.evidence else None,
+        correlation_id=row.correlation_id,
+        scored=_score.validate_python(row.scored),
+        effort_person_months=row.effort_person_months,
+        duration_weeks=row.duration_weeks,
+        confirmed=row.confirmed,
+        quiet_since=row.quiet_since,
+    )
+    return candidate, standing
+
+
+async def _first(conn: AsyncConnection, query: Select[Any]) -> Stored | None:
+    row = (await conn.execute(query)).one_or_none()
+    return stored_of(row) if row else None
+
+
+def _values(candidate: Candidate, standing: Standing, block: int) -> dict[str, Any]:
+    evidence = standing.evidence
+    return {
+        **asdict(candidate),
+        "service": standing.service,
+        "block": block,
+        "scored": _score.dump_python(standing.scored, mode="json"),
+        "needs_estimate": standing.scored.needs_estimate,
+        "reasons": [reason.model_dump(mode="json") for reason in standing.reasons],
+        "evidence": evidence.model_dump(mode="json") if evidence else None,
+        "effort_person_months": standing.effort_person_months,
+        "duration_weeks": standing.duration_weeks,
+        "confirmed": standing.confirmed,
+        "quiet_since": standing.quiet_since,
+        "correlation_id": standing.correlation_id,
+    }
+
+
+def _logged(entry: Entry) -> dict[str, Any]:
+    return {
+        "candidate_id": entry.event.candidate_id,
+        "version": entry.version,
+        "kind": entry.event.TYPE.split(".")[2],
+        "at": entry.event.at,
+        "recorded_at": entry.recorded_at,
+        "actor": entry.actor,
+        "data": entry.event.model_dump(mode="json"),
+    }
+
+
+def _history(entry: Entry, scored: Score) -> dict[str, Any]:
+    return {
+        "candidate_id": entry.event.candidate_id,
+        "version": entry.version,
+        "at": entry.event.at,
+        "value": scored.value,
+        "method": scored.method,
+        "unit": scored.unit,
+        "parts": [asdict(part) for part in scored.parts],
+        "cause": entry.cause,
+        "rank": entry.rank,
+    }

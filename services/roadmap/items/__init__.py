@@ -1,0 +1,1 @@
+"""Items: what was decided to do about themes, from the plan to the measured outcome."""

@@ -1,0 +1,1 @@
+"""Objectives: what the business wants, and what items serve."""

@@ -1,0 +1,1 @@
+"""What the feedback service last said of each theme: its state, its reasons and its evidence."""

@@ -1,0 +1,129 @@
+"""The table `themes`: a copy of what feedback published, so that decisions need not ask for it.
+
+It is no authority: feedback owns themes, and each row only follows the newest version seen.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Column, Integer, Row, Table, Text, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.roadmap.metadata import metadata
+from shared.contracts.feedback import EvidenceNumbersData, ReasonData
+from shared.database import Json, UtcDateTime, insert_into
+
+ThemeState = Literal["escalated", "quiet", "merged"]
+
+themes = Table(
+    "themes",
+    metadata,
+    Column("theme_id", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("into_theme_id", Text),
+    Column("reasons", Json, nullable=False),
+    Column("evidence", Json),
+)
+
+LONGEST_CHAIN = 50
+"""Merges that are followed before a chain is taken for a circle."""
+
+LARGEST_IN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """A theme as of `version`; `at` is the event time of what was said last."""
+
+    theme_id: str
+    version: int
+    at: datetime
+    product: str
+    service: str
+    title: str
+    state: ThemeState
+    reasons: tuple[ReasonData, ...] = ()
+    evidence: EvidenceNumbersData | None = None
+    into_theme_id: str | None = None
+
+    @property
+    def total(self) -> int:
+        """Rows of evidence, or 0 when none was ever told."""
+        return self.evidence.total if self.evidence else 0
+
+
+async def load(conn: AsyncConnection, theme_id: str) -> Theme | None:
+    query = select(themes).where(themes.c.theme_id == theme_id)
+    row = (await conn.execute(query)).one_or_none()
+    return _theme(row) if row else None
+
+
+async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> list[Theme]:
+    """Those of these themes that feedback has spoken of, in no order."""
+    wanted = sorted(set(theme_ids))
+    found: list[Theme] = []
+    for start in range(0, len(wanted), LARGEST_IN):
+        query = select(themes).where(themes.c.theme_id.in_(wanted[start : start + LARGEST_IN]))
+        found += [_theme(row) for row in await conn.execute(query)]
+    return found
+
+
+async def save(conn: AsyncConnection, theme: Theme) -> None:
+    """Enter the theme, or replace what is known of it."""
+    values = {
+        "theme_id": theme.theme_id,
+        "version": theme.version,
+        "at": theme.at,
+        "product": theme.product,
+        "service": theme.service,
+        "title": theme.title,
+        "state": theme.state,
+        "into_theme_id": theme.into_theme_id,
+        "reasons": [reason.model_dump(mode="json") for reason in theme.reasons],
+        "evidence": theme.evidence.model_dump(mode="json") if theme.evidence else None,
+    }
+    upsert = insert_into(conn, themes).values(values)
+    await conn.execute(upsert.on_conflict_do_update(index_elements=["theme_id"], set_=values))
+
+
+async def standing_for(conn: AsyncConnection, theme_id: str) -> str:
+    """The theme that this one is part of by now: itself, or what it was merged into."""
+    seen = {theme_id}
+    current = theme_id
+    for _ in range(LONGEST_CHAIN):
+        query = select(themes.c.into_theme_id).where(
+            themes.c.theme_id == current, themes.c.state == "merged"
+        )
+        following = (await conn.execute(query)).scalar_one_or_none()
+        if following is None or following in seen:
+            return current
+        seen.add(following)
+        current = following
+    return current
+
+
+async def standing_for_all(conn: AsyncConnection, theme_ids: Sequence[str]) -> tuple[str, ...]:
+    """`standing_for` of each, without repeats, in order."""
+    return tuple(dict.fromkeys([await standing_for(conn, theme_id) for theme_id in theme_ids]))
+
+
+def _theme(row: Row[Any]) -> Theme:
+    return Theme(
+        theme_id=row.theme_id,
+        version=row.version,
+        at=row.at,
+        product=row.product,
+        service=row.service,
+        title=row.title,
+        state=row.state,
+        reasons=tuple(ReasonData.model_validate(reason) for reason in row.reasons),
+        evidence=EvidenceNumbersData.model_validate(row.evidence) if row.evidence else None,
+        into_theme_id=row.into_theme_id,
+    )

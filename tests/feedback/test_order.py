@@ -1,0 +1,144 @@
+"""However the same events arrive, the same themes, evidence, states and times come out."""
+
+import asyncio
+import random
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from services.feedback.consumers import take_incidents
+from services.feedback.detection.store import escalations
+from services.feedback.evidence.store import current_horizon, evidence
+from services.feedback.metadata import metadata
+from services.feedback.themes.store import themes
+from services.feedback.worker import review
+from shared.clock import utc_now
+from shared.contracts import incidents
+from shared.database import Database, sqlite_url
+from shared.envelope import Event
+from shared.outbox import plumbing
+from tests.feedback.conftest import day, of_incident, opened, reassigned
+
+SERVICES = ("payments", "PAYMENTS", "search")
+
+
+def story(rng: random.Random, incident_id: str) -> list[Event]:
+    """One incident's life; often late, long, reassigned or reopened."""
+    at = day(rng.choice([rng.random() * 12, rng.random() * 120]))
+    said = {
+        "service": rng.choice(SERVICES),
+        "title": rng.choice(["Slow checkout", "slow CHECKOUT"]),
+    }
+    severity = rng.choice(["low", "critical"])
+    events = [
+        opened(incident_id, at, severity=severity, customers_affected=rng.randrange(90), **said)
+    ]
+
+    def add(contract: Any, **said: Any) -> None:
+        later = events[-1].time + timedelta(hours=rng.randrange(1, 200))
+        events.append(of_incident(contract, incident_id, len(events) + 1, later, **said))
+
+    if rng.random() < 0.3:
+        later = events[-1].time + timedelta(hours=1)
+        events.append(reassigned(incident_id, 2, later, rng.choice(SERVICES)))
+    if rng.random() < 0.3:
+        add(incidents.IncidentSeverityChanged, severity="high", was=severity)
+    if rng.random() < 0.7:
+        add(incidents.IncidentResolved, opened_at=at)
+        if rng.random() < 0.2:
+            add(incidents.IncidentReopened)
+    return events
+
+
+def interleaved(rng: random.Random, stories: list[list[Event]]) -> list[Event]:
+    """Some order that keeps each incident's own events in order."""
+    left = [list(one) for one in stories]
+    found: list[Event] = []
+    while left:
+        one = rng.choice(left)
+        found.append(one.pop(0))
+        left = [some for some in left if some]
+    return found
+
+
+def batches(rng: random.Random, events: list[Event], largest: int) -> list[list[Event]]:
+    found: list[list[Event]] = []
+    rest = list(events)
+    while rest:
+        size = rng.randint(1, largest)
+        found.append(rest[:size])
+        rest = rest[size:]
+    return found
+
+
+async def state_after(arrivals: list[list[Event]]) -> dict[str, Any]:
+    """All that is stored of live themes, without ids, versions and what was published."""
+    with tempfile.TemporaryDirectory() as folder:
+        db = Database(sqlite_url(Path(folder), "feedback.sqlite3"))
+        async with db.begin() as conn:
+            await conn.run_sync(metadata.create_all)
+            await conn.run_sync(plumbing.create_all)
+        for batch in arrivals:
+            async with db.begin() as conn:
+                await take_incidents(conn, batch, utc_now)
+        await review(db, utc_now)
+        async with db.read() as conn:
+            found = await stored(conn)
+        await db.close()
+    return found
+
+
+async def stored(conn: Any) -> dict[str, Any]:
+    live = (await conn.execute(select(themes).where(themes.c.state != "merged"))).all()
+    ledgers: dict[str, list[Any]] = {row.id: [] for row in live}
+    for row in await conn.execute(select(evidence).order_by(evidence.c.source_id)):
+        told = {k: v for k, v in row._mapping.items() if k not in {"id", "theme_id"}}
+        ledgers[row.theme_id].append(told)
+    rises: dict[str, list[Any]] = {row.id: [] for row in live}
+    for row in await conn.execute(select(escalations).order_by(escalations.c.rose_at)):
+        if row.theme_id in rises:
+            rises[row.theme_id].append(
+                (row.detector, row.rose_at, row.fell_at, row.reasons, row.fell_because)
+            )
+    silent = {"id", "version", "told", "announced", "created_at", "review_at"}
+    shown = [
+        (
+            {k: v for k, v in row._mapping.items() if k not in silent},
+            row.review_at,
+            ledgers[row.id],
+            rises[row.id],
+        )
+        for row in live
+        if ledgers[row.id]
+    ]
+    return {
+        "as_of": await current_horizon(conn),
+        "themes": sorted(shown, key=lambda one: (one[0]["service"], one[2][0]["source_id"])),
+    }
+
+
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@given(seed=st.integers(0, 2**32), count=st.integers(6, 16))
+def test_neither_batches_nor_order_of_arrival_change_what_is_stored(seed: int, count: int) -> None:
+    rng = random.Random(seed)
+    stories = [story(rng, f"inc_{n:03}") for n in range(count)]
+    by_time = sorted((one for some in stories for one in some), key=lambda one: one.time)
+    at_once = asyncio.run(state_after([interleaved(rng, stories)]))
+    in_order = asyncio.run(state_after([[one] for one in by_time]))
+    shuffled = asyncio.run(state_after(batches(rng, interleaved(rng, stories), 7)))
+    assert in_order == at_once
+    assert shuffled == at_once
+
+
+def test_the_stories_do_make_themes_rise_and_fall() -> None:
+    rng = random.Random(7)
+    stories = [story(rng, f"inc_{n:03}") for n in range(40)]
+    found = asyncio.run(state_after(batches(rng, interleaved(rng, stories), 9)))
+    rises = [rise for _, _, _, some in found["themes"] for rise in some]
+    assert any(fell is not None for _, _, fell, _, _ in rises)
+    assert len(found["themes"]) >= 2
