@@ -31,7 +31,7 @@ CANDIDATES: Sequence[Column] = (
     ("state", field("state")),
     ("product", field("product")),
     ("title", field("title")),
-    ("id", field("candidate_id")),
+    ("id", field("id")),
 )
 ITEMS: Sequence[Column] = (
     ("horizon", field("horizon")),
@@ -39,7 +39,7 @@ ITEMS: Sequence[Column] = (
     ("state", field("state")),
     ("product", field("product")),
     ("title", field("title")),
-    ("id", field("item_id")),
+    ("id", field("id")),
 )
 STATIONS: Sequence[Column] = (
     ("at", moment("at")),

@@ -90,7 +90,7 @@ async def tell(settings: Settings, url: str, asking: Api, teller: Teller) -> Jso
 
     after = stream.records[len(before) :]
     await _send(url, key, after, progress, asking, teller, "Sending weeks 9–12")
-    outcome = await steps.outcome_of(asking, item["item_id"])
+    outcome = await steps.outcome_of(asking, item["id"])
     await until_quiet(asking.http)
     teller.outcome(outcome)
     incident_id = await steps.incident_of(asking, progress.candidate_id)
@@ -117,10 +117,10 @@ async def _choose(settings: Settings, progress: Progress, asking: Api, teller: T
     """Note which candidate the story follows, before anything is decided about it."""
     if progress.candidate_id is None:
         top = await steps.top_candidate(asking)
-        progress = noted(settings.data, Progress(progress.anchor, top["candidate_id"]))
+        progress = noted(settings.data, Progress(progress.anchor, top["id"]))
     chosen = await asking.get(f"/v1/candidates/{progress.candidate_id}")
     others = (await asking.get("/v1/candidates", limit=SHOWN))["items"]
-    rows = [chosen, *(one for one in others if one["candidate_id"] != chosen["candidate_id"])]
+    rows = [chosen, *(one for one in others if one["id"] != chosen["id"])]
     teller.candidates(rows[:SHOWN], chosen)
     return progress
 
@@ -145,7 +145,7 @@ async def result_of(asking: Api, candidate_id: str, outcome: Json, incident_id: 
             "reasons": [reason["text"] for reason in candidate["reasons"]],
         },
         "item": {
-            "id": item["item_id"],
+            "id": item["id"],
             "state": item["state"],
             "delivered_at": item["delivered_at"],
         },

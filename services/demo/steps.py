@@ -69,7 +69,7 @@ async def deliver(api: Api, item: Json, at: datetime) -> Json:
     )
     for state, verb, body in steps:
         if item["state"] == state:
-            item = await api.post(f"/v1/items/{item['item_id']}/{verb}", body)
+            item = await api.post(f"/v1/items/{item['id']}/{verb}", body)
     return item
 
 

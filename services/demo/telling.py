@@ -63,7 +63,7 @@ class Teller:
         """The candidates, and why the chosen one is one."""
         self.chapter("Candidates that rose by themselves, the highest score first")
         self.out.print(table(rows, CANDIDATES))
-        self.chapter(f"Why is the first a candidate? ({chosen['candidate_id']})")
+        self.chapter(f"Why is the first a candidate? ({chosen['id']})")
         for reason in chosen["reasons"]:
             self.say(f"  · {reason['text']}")
         self.say(f"Why does it rank there? {chosen['score_text']}")
@@ -73,7 +73,7 @@ class Teller:
 
     def delivered(self, item: Json) -> None:
         self.chapter("Accepted, committed, started and delivered, dated into week eight")
-        self.say(f"Item {item['item_id']}: {item['title']}")
+        self.say(f"Item {item['id']}: {item['title']}")
         self.say(f"Success criterion: {item['expected_reduction']:.0%} fewer incidents.")
         if item["power"]:
             self.say(f"Power check at the commitment: {item['power']['text']}.")

@@ -16,6 +16,7 @@ from services.replay.mapping import ColumnMapping
 from services.replay.resume import Bookmark, identity
 from services.replay.sending import PATIENCE_SECONDS, NotTaken, Sender, sentence_of
 from services.replay.settle import settle, top_candidates
+from services.replay.slices import slices_of
 from services.replay.source import Unreadable, digest_of, lines_of
 from shared.clock import utc_now
 
@@ -118,25 +119,24 @@ async def replay(
         sent_seconds=round(sent, 2),
         seconds=round(time.perf_counter() - started, 2),
         settled=settled,
-        top_candidates=[Candidate(c["candidate_id"], c["title"], c["score"]) for c in top],
+        top_candidates=[Candidate(c["id"], c["title"], c["score"]) for c in top],
     )
 
 
 async def send(sender: Sender, loaded: Loaded, state: Path | None, progress: Progress) -> None:
     """Send what an earlier run of the same replay did not bring in."""
-    batches = list(batches_of(loaded.incidents))
+    batches = list(batches_of(slices_of(loaded.incidents)))
     bookmark = Bookmark(state, loaded.replay)
     there = (await counts_of(sender.client, loaded.source))["incidents"]
     begun = bookmark.found()
-    skipped = sum(batch.incidents for batch in batches[:begun])
-    if there < skipped:  # another data folder than the one that the earlier run filled
-        begun, skipped = 0, 0
+    if there < sum(batch.opens for batch in batches[:begun]):
+        begun = 0  # the earlier run filled another data folder
     bookmark.begin(begun)
-    sending = progress.add_task("sending", total=len(loaded.incidents), completed=skipped)
+    sending = progress.add_task("sending", total=len(batches), completed=begun)
 
     def taken(batch: Batch) -> None:
         bookmark.acknowledged(batch.number)
-        progress.advance(sending, batch.incidents)
+        progress.advance(sending)
 
     await sender.send(batches[begun:], taken)
     bookmark.done()

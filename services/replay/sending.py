@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from itertools import groupby
 
 import httpx
 
@@ -30,12 +31,14 @@ class Sender:
         self.requests = 0
 
     async def send(self, batches: Iterable[Batch], taken: Callable[[Batch], None]) -> None:
-        """Send every batch; `taken` hears of each once it is acknowledged, not always in order.
+        """Send every batch, a slice after the other; `taken` hears of each once it is acknowledged.
 
         Raises NotTaken, having cancelled what was in flight.
         """
-        waiting = iter(batches)
+        for _, some in groupby(batches, key=lambda batch: batch.slice):
+            await self._together(some, taken)
 
+    async def _together(self, waiting: Iterator[Batch], taken: Callable[[Batch], None]) -> None:
         async def travel() -> None:
             for batch in waiting:
                 await self.deliver(batch)

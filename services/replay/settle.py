@@ -42,7 +42,7 @@ async def look(client: httpx.AsyncClient) -> Seen:
     scraped = await client.get("/metrics")
     totals = sums(scraped.text) if scraped.is_success else dict.fromkeys(WAITING, 0.0)
     page = await top_candidates(client, 50)
-    state = [(one["candidate_id"], one["version"], one["score"]) for one in page]
+    state = [(one["id"], one["version"], one["score"]) for one in page]
     return sum(totals[name] for name in WAITING), state
 
 

@@ -23,6 +23,7 @@ class CandidateEvent(RoadmapContract):
 
     candidate_id: str
     theme_id: str
+    """Empty for one that a person raised without a theme."""
     at: datetime
     title: str
     product: str

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from services.feedback.themes.store import theme_keys
 from shared.contracts import roadmap
 from tests.feedback.conftest import Feedback, candidate, day, item, opened, recurring
 
@@ -39,6 +41,8 @@ async def test_a_merge_moves_evidence_and_keys_and_may_raise_the_target(
     await feedback.hear(opened("oth_9", day(9), title="Payment form hangs"))
     assert (await feedback.the_theme())["evidence_count"] == 6
     assert (await feedback.the_theme())["title"] == "Checkout answers slowly"
+    async with feedback.db.read() as conn:
+        assert set((await conn.execute(select(theme_keys.c.theme_id))).scalars()) == {large["id"]}
 
 
 async def test_both_sides_of_a_merge_keep_who_decided_so_and_why(feedback: Feedback) -> None:
@@ -183,3 +187,15 @@ async def test_a_declined_candidate_ends_the_rise_until_the_evidence_has_grown(
     assert (await feedback.the_theme())["state"] == "escalated"
     types = await feedback.types()
     assert (types.count("theme.escalated"), types.count("theme.quieted")) == (2, 1)
+
+
+async def test_an_older_decline_that_is_heard_late_does_not_replace_a_newer_one(
+    feedback: Feedback,
+) -> None:
+    await feedback.hear(*recurring(6))
+    theme = await feedback.the_theme()
+    for version, at in ((1, day(6)), (2, day(3))):
+        await feedback.hear_roadmap(
+            candidate(roadmap.CandidateDeclined, theme["id"], version, at, by="ana", reason="no")
+        )
+    assert (await feedback.the_theme())["dismissed_at"] == "2026-03-08T09:00:00Z"

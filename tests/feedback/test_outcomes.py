@@ -189,3 +189,12 @@ async def test_an_item_is_shown_as_last_heard_whatever_comes_late(feedback: Feed
     gone = item(roadmap.ItemChanged, [], 4, day(5) + timedelta(hours=1), state="started")
     await feedback.hear_roadmap(gone)
     assert (await feedback.the_theme())["item"] is None
+
+
+async def test_silence_since_long_before_the_delivery_belongs_to_the_time_before(
+    feedback: Feedback,
+) -> None:
+    await feedback.hear(opened("inc_old", day(0)), *recurring(8, first=75), opened("z", day(120)))
+    theme = await feedback.the_theme()
+    await feedback.hear_roadmap(delivered([theme["id"]], day(100)))
+    assert (await the_outcome(feedback))["numbers"]["days_before"] == 56

@@ -202,6 +202,14 @@ async def test_what_is_not_public_needs_a_key(echo: Echo, path: str) -> None:
     assert echo.bodies == []
 
 
+async def test_alertmanagers_own_clients_are_refused_in_their_language(echo: Echo) -> None:
+    async with client_of(front_door({"/api/v2/alerts": echo}, who)) as client:
+        answer = await client.post("/api/v2/alerts", json=[])
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/json"
+    assert "API key" in answer.json()
+
+
 async def test_two_hosts_are_refused(client: httpx.AsyncClient) -> None:
     answer = await client.get("/echo", headers=[(b"Host", b"a"), (b"Host", b"b")])
     assert answer.status_code == 400

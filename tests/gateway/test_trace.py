@@ -38,7 +38,7 @@ SIGNAL = {
     "received_at": AT[2],
 }
 CANDIDATE = {
-    "candidate_id": "cnd_1",
+    "id": "cnd_1",
     "theme_id": "thm_1",
     "item_id": "itm_1",
     "decisions": [
@@ -99,7 +99,7 @@ def world() -> dict[str, Any]:
             {"version": 2, "at": AT[5], "value": 4.5}, {"version": 1, "at": AT[5], "value": 4.0}
         ),
         "/v1/items/itm_1": {
-            "item_id": "itm_1",
+            "id": "itm_1",
             "theme_ids": ["thm_1"],
             "candidate_ids": ["cnd_1"],
         },

@@ -100,7 +100,7 @@ async def test_an_alert_that_fires_again_reopens_within_the_window(
 async def test_a_prometheus_alert_that_stops_being_sent_expires_and_may_go_on(
     client: httpx.AsyncClient, db: Database, clock: MovingClock
 ) -> None:
-    settings = IncidentsSettings()
+    settings = IncidentsSettings(expiry_grace_seconds=30)
     ends = clock.now + timedelta(minutes=4)
     body = [alert(clock, endsAt=rfc3339(ends))]
     assert (await client.post("/api/v2/alerts", json=body)).status_code == 200

@@ -41,7 +41,7 @@ async def test_the_jobs_carry_an_incident_from_expiry_to_the_bus_and_hear_its_th
     assert (await client.post("/api/v2/alerts", json=[alert])).status_code == 200
     (incident,) = (await client.get("/v1/incidents")).json()["items"]
     clock.move(minutes=10)
-    supervisor = Supervisor(jobs(db, bus, clock, IncidentsSettings()))
+    supervisor = Supervisor(jobs(db, bus, clock, IncidentsSettings(expiry_grace_seconds=0)))
     listener = await bus.join("test", (said.TOPIC,))
     supervisor.start()
     try:

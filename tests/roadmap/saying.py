@@ -134,7 +134,7 @@ def assessed(
 ) -> Event:
     data = OutcomeAssessed(
         outcome_id=outcome_id,
-        item_id=item["item_id"],
+        item_id=item["id"],
         theme_ids=item["theme_ids"],
         at=ago(hours=1),
         verdict=verdict,

@@ -19,7 +19,7 @@ from tests.roadmap.saying import NOW, ago, changed, escalated, folded_candidates
 async def raised(client: httpx.AsyncClient, hear: Hear, theme_id: str = "thm_a") -> str:
     await hear(escalated(theme_id))
     found = (await client.get("/v1/candidates")).json()["items"]
-    return next(c["candidate_id"] for c in found if c["theme_id"] == theme_id)
+    return next(c["id"] for c in found if c["theme_id"] == theme_id)
 
 
 async def post(client: httpx.AsyncClient, path: str, body: object = None) -> dict:
@@ -57,7 +57,7 @@ async def test_a_candidate_may_join_an_item_that_is_in_work(
     plan = {"title": "Rework retries", "product": "Checkout", "theme_ids": ["thm_x"]}
     item = await post(client, "/v1/items", plan)
     candidate_id = await raised(client, hear)
-    body = {"item_id": item["item_id"]}
+    body = {"item_id": item["id"]}
     accepted = await post(client, f"/v1/candidates/{candidate_id}/accept", body)
     assert accepted["item"]["title"] == "Rework retries"
     joined = (await client.get(f"/v1/items/{item['item_id']}")).json()
@@ -72,7 +72,7 @@ async def test_nothing_joins_an_item_that_was_delivered(
     item = await post(client, "/v1/items", {"title": "Retries", "product": "Checkout"})
     await post(client, f"/v1/items/{item['item_id']}/deliver")
     path = f"/v1/candidates/{await raised(client, hear)}/accept"
-    answer = await client.post(path, json={"item_id": item["item_id"]})
+    answer = await client.post(path, json={"item_id": item["id"]})
     assert answer.status_code == 409
     assert (await client.get("/v1/candidates")).json()["items"] != []
 
@@ -84,8 +84,8 @@ async def test_a_theme_is_in_work_in_one_item_only(client: httpx.AsyncClient, he
     assert (await client.post("/v1/items", json=plan)).status_code == 409
     alone = await client.post(f"/v1/candidates/{candidate_id}/accept")
     assert alone.status_code == 409
-    assert item["item_id"] in alone.json()["detail"]
-    body = {"item_id": item["item_id"]}
+    assert item["id"] in alone.json()["detail"]
+    body = {"item_id": item["id"]}
     await post(client, f"/v1/candidates/{candidate_id}/accept", body)
     assert (await client.get("/v1/candidates")).json()["items"] == []
 
@@ -98,7 +98,7 @@ async def test_a_merged_candidate_goes_into_the_item_with_the_one_that_stands_fo
     await post(client, f"/v1/candidates/{first}/merge", {"into": second})
     await hear(escalated("thm_a", at=ago(hours=3), total=80))
     (left,) = (await client.get("/v1/candidates")).json()["items"]
-    assert left["candidate_id"] == second
+    assert left["id"] == second
     detail = await post(client, f"/v1/candidates/{second}/accept")
     assert detail["merged"] == [first]
     item = (await client.get(f"/v1/items/{detail['item_id']}")).json()
@@ -140,7 +140,7 @@ async def test_a_snoozed_candidate_wakes_when_its_evidence_is_there(
     assert (await client.get("/v1/candidates")).json()["items"] == []
     await hear(escalated(at=ago(hours=1), total=12))
     (woken,) = (await client.get("/v1/candidates")).json()["items"]
-    assert (woken["candidate_id"], woken["until_total"]) == (candidate_id, None)
+    assert (woken["id"], woken["until_total"]) == (candidate_id, None)
     assert (await types(db))[-1] == "candidate.returned"
     assert all(stored == folded for stored, folded in await folded_candidates(db))
 
@@ -148,7 +148,7 @@ async def test_a_snoozed_candidate_wakes_when_its_evidence_is_there(
 async def test_effort_is_never_invented(client: httpx.AsyncClient, hear: Hear) -> None:
     await hear(escalated(customers_90d=400))
     (candidate,) = (await client.get("/v1/candidates")).json()["items"]
-    path = f"/v1/candidates/{candidate['candidate_id']}"
+    path = f"/v1/candidates/{candidate['id']}"
     assert candidate["needs_estimate"] is True
     assert (await client.get(path)).json()["breakdown"]["rice"] is None
     body = {"effort_person_months": 2, "duration_weeks": 4}
@@ -188,7 +188,7 @@ async def test_a_candidate_raised_by_hand_says_that_it_has_no_evidence(
     assert (shown["theme_id"], shown["score"], shown["evidence"]) == (None, 0.0, None)
     assert "no evidence" in shown["score_text"]
     assert shown["reasons"][0]["text"] == "two deals hang on it"
-    item_id = (await post(client, f"/v1/candidates/{shown['candidate_id']}/accept"))["item_id"]
+    item_id = (await post(client, f"/v1/candidates/{shown['id']}/accept"))["item_id"]
     assert (await client.get(f"/v1/items/{item_id}")).json()["theme_ids"] == []
     assert (await published(db))[0].data.theme_id == ""  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -221,7 +221,7 @@ async def test_a_decision_without_a_time_takes_a_candidate_whose_clock_runs_ahea
 ) -> None:
     await hear(escalated(at=clock.now + timedelta(minutes=20)))
     (candidate,) = (await client.get("/v1/candidates")).json()["items"]
-    accepted = await post(client, f"/v1/candidates/{candidate['candidate_id']}/accept")
+    accepted = await post(client, f"/v1/candidates/{candidate['id']}/accept")
     assert accepted["decided_at"] == candidate["raised_at"]
 
 

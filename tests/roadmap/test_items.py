@@ -86,7 +86,7 @@ async def post(client: httpx.AsyncClient, path: str, body: object = None) -> dic
 
 
 async def planned(client: httpx.AsyncClient, **plan: object) -> str:
-    return (await post(client, "/v1/items", PLAN | plan))["item_id"]
+    return (await post(client, "/v1/items", PLAN | plan))["id"]
 
 
 async def test_a_commitment_states_its_criterion_and_keeps_the_power_check(
@@ -157,7 +157,7 @@ async def test_an_edit_changes_what_it_names_and_tells_it(
     body = {
         "quarter": None,
         "horizon": "now",
-        "objective_id": objective["objective_id"],
+        "objective_id": objective["id"],
         "owner": "team-shop",
         "effort_person_months": 2,
         "add_theme_ids": ["thm_a"],
@@ -222,7 +222,7 @@ async def test_items_are_filtered_and_counted_and_stand_on_the_board(
 
     async def listed(**params: str) -> list[str]:
         page = (await client.get("/v1/items", params=params)).json()
-        return [item["item_id"] for item in page["items"]]
+        return [item["id"] for item in page["items"]]
 
     assert set(await listed()) == {light, heavy, later, shipped}
     assert (await listed(sort="score"))[:2] == [heavy, light]
@@ -232,11 +232,11 @@ async def test_items_are_filtered_and_counted_and_stand_on_the_board(
 
     board = (await client.get("/v1/roadmap")).json()
     now, following, far = board["horizons"]
-    assert [item["item_id"] for item in now["items"]] == [heavy, light]
+    assert [item["id"] for item in now["items"]] == [heavy, light]
     assert (following["total"], far["total"]) == (0, 1)
     (quarter,) = board["quarters"]
     assert (quarter["name"], quarter["total"]) == ("2026Q4", 2)
-    assert [item["item_id"] for item in board["delivered"]["items"]] == [shipped]
+    assert [item["id"] for item in board["delivered"]["items"]] == [shipped]
     portal = (await client.get("/v1/roadmap", params={"product": "Portal"})).json()
     assert [column["total"] for column in portal["horizons"]] == [0, 0, 1]
 

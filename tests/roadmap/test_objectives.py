@@ -13,7 +13,7 @@ async def test_an_objective_is_set_changed_and_shown_with_its_items(
 ) -> None:
     answer = await client.post("/v1/objectives", json=OBJECTIVE)
     assert answer.status_code == 201
-    objective_id = answer.json()["objective_id"]
+    objective_id = answer.json()["id"]
     path = f"/v1/objectives/{objective_id}"
     plan = {"title": "Retries", "product": "Checkout", "objective_id": objective_id}
     item = (await client.post("/v1/items", json=plan)).json()
@@ -26,7 +26,7 @@ async def test_an_objective_is_set_changed_and_shown_with_its_items(
         None,
         "Fewer lost carts",
     )
-    assert [i["item_id"] for i in shown["items"]] == [item["item_id"]]
+    assert [i["id"] for i in shown["items"]] == [item["id"]]
     assert shown["items_by_state"] == {"planned": 1}
     assert await types(db) == ["objective.set", "item.planned", "objective.changed"]
     first, planned, last = await published(db)

@@ -77,7 +77,7 @@ async def test_odd_values_in_every_field_are_answered(
     (candidate,) = (await client.get("/v1/candidates")).json()["items"]
     item = (await client.post("/v1/items", json={"title": "t", "product": "p"})).json()
     for path, fields in FIELDS.items():
-        filled = path.replace("{id}", candidate["candidate_id"]).replace("{item}", item["item_id"])
+        filled = path.replace("{id}", candidate["id"]).replace("{item}", item["id"])
         for name, odd in itertools.product(fields, ODD_VALUES):
             content = json.dumps({**fields, name: odd})
             await check(await client.post(filled, content=content))

@@ -11,7 +11,7 @@ from tests.roadmap.saying import ago, assessed, escalated, merged, published, ty
 async def delivered(client: httpx.AsyncClient, hear: Hear) -> dict:
     await hear(escalated(at=ago(days=40)))
     (candidate,) = (await client.get("/v1/candidates")).json()["items"]
-    path = f"/v1/candidates/{candidate['candidate_id']}/accept"
+    path = f"/v1/candidates/{candidate['id']}/accept"
     accepted = await client.post(path, json={"at": ago(days=39).isoformat()})
     item_id = accepted.json()["item_id"]
     body = {"at": ago(days=30).isoformat(), "expected_reduction": 0.5}
@@ -58,8 +58,8 @@ async def test_a_regressed_item_brings_its_candidate_back_linked_to_its_past(
     (returned,) = (await client.get("/v1/candidates")).json()["items"]
     assert returned["theme_id"] == "thm_a"
     assert [r["detector"] for r in returned["reasons"]] == ["outcome", "recurrence"]
-    detail = (await client.get(f"/v1/candidates/{returned['candidate_id']}")).json()
-    assert detail["past"]["item_id"] == item["item_id"]
+    detail = (await client.get(f"/v1/candidates/{returned['id']}")).json()
+    assert detail["past"]["item_id"] == item["id"]
     assert (await types(db))[-2:] == ["item.regressed", "candidate.returned"]
     events = (await published(db))[-2:]
     assert events[1].time == ago(hours=1)

@@ -60,7 +60,7 @@ async def test_a_snoozed_candidate_wakes_when_its_time_has_come(
     await hear(escalated())
     (candidate,) = (await client.get("/v1/candidates")).json()["items"]
     until = clock.now + timedelta(days=7)
-    path = f"/v1/candidates/{candidate['candidate_id']}"
+    path = f"/v1/candidates/{candidate['id']}"
     await client.post(f"{path}/snooze", json={"until": until.isoformat()})
     clock.move(days=6, hours=23)
     await worker.wake(db, clock)

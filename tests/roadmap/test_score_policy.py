@@ -33,7 +33,7 @@ async def test_a_new_policy_scores_every_waiting_candidate_and_item_again(
         ("thm_c", 500.0, "EUR"),
         ("thm_a", 10.0, "EUR"),
     ]
-    path = f"/v1/candidates/{listed[0]['candidate_id']}/history"
+    path = f"/v1/candidates/{listed[0]['id']}/history"
     newest = (await client.get(path)).json()["items"][0]
     assert newest["cause"].startswith("tester changed the score policy. Ranked by Cost of delay")
     assert newest["rank"] == 1
@@ -80,7 +80,7 @@ async def test_candidates_that_the_method_cannot_score_rank_after_those_it_can(
     for candidate in (await client.get("/v1/candidates")).json()["items"]:
         assert candidate["needs_estimate"] is True
         if candidate["theme_id"] == "thm_b":
-            path = f"/v1/candidates/{candidate['candidate_id']}/estimate"
+            path = f"/v1/candidates/{candidate['id']}/estimate"
             await client.post(path, json={"duration_weeks": 52})
     first, second = (await client.get("/v1/candidates")).json()["items"]
     assert (first["theme_id"], first["method"], first["rank"]) == ("thm_b", "wsjf", 1)

@@ -45,7 +45,7 @@ async def test_a_second_rise_only_rescores_the_candidate_that_waits(
     assert [r["detector"] for r in candidate["reasons"]] == ["toil"]
     assert candidate["evidence_total"] == 20
     assert await types(db) == ["candidate.raised", "candidate.rescored"]
-    history = (await client.get(f"/v1/candidates/{candidate['candidate_id']}/history")).json()
+    history = (await client.get(f"/v1/candidates/{candidate['id']}/history")).json()
     assert [entry["version"] for entry in history["items"]] == [2, 1]
     assert history["items"][0]["cause"].startswith("Risen: toil. Attention rose by")
     assert history["items"][0]["value"] == pytest.approx(candidate["score"])
@@ -71,7 +71,7 @@ async def test_candidates_overtake_each_other_and_the_cause_says_so(
     await hear(changed("thm_b", total=40, top_severity_28d=9))
     first, second = await candidates(client)
     assert (first["theme_id"], first["rank"], second["rank"]) == ("thm_b", 1, 2)
-    history = (await client.get(f"/v1/candidates/{first['candidate_id']}/history")).json()
+    history = (await client.get(f"/v1/candidates/{first['id']}/history")).json()
     assert history["items"][0]["cause"].endswith("Rank 2 became 1.")
     assert [entry["rank"] for entry in history["items"]] == [1, 2]
 
@@ -99,7 +99,7 @@ async def test_a_quiet_theme_keeps_its_candidate_open_and_marked(
 
 async def decline(client: httpx.AsyncClient, candidate: dict, **at: float) -> None:
     body = {"reason": "not worth it", "at": ago(**at).isoformat()}
-    answer = await client.post(f"/v1/candidates/{candidate['candidate_id']}/decline", json=body)
+    answer = await client.post(f"/v1/candidates/{candidate['id']}/decline", json=body)
     assert answer.status_code == 200, answer.text
 
 
@@ -115,14 +115,14 @@ async def test_a_declined_theme_returns_once_its_evidence_has_grown(
     assert await candidates(client) == []
     await hear(escalated(at=ago(days=2), total=14))
     returned = await the_open_one(client)
-    detail = (await client.get(f"/v1/candidates/{returned['candidate_id']}")).json()
-    assert detail["past"]["candidate_id"] == first["candidate_id"]
+    detail = (await client.get(f"/v1/candidates/{returned['id']}")).json()
+    assert detail["past"]["candidate_id"] == first["id"]
     assert (detail["past"]["state"], detail["past"]["decision"]) == ("declined", "not worth it")
     assert (await types(db))[-1] == "candidate.returned"
 
 
 async def accept(client: httpx.AsyncClient, candidate: dict, **body: object) -> str:
-    path = f"/v1/candidates/{candidate['candidate_id']}/accept"
+    path = f"/v1/candidates/{candidate['id']}/accept"
     answer = await client.post(path, json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()["item_id"]
@@ -153,7 +153,7 @@ async def test_a_delivered_theme_returns_when_it_rises_after_the_delivery(
     await client.post(f"/v1/items/{item_id}/deliver", json=body)
     await hear(escalated(at=ago(**rose), total=30))
     found = await candidates(client)
-    assert [c["previous_id"] for c in found] == ([first["candidate_id"]] if returns else [])
+    assert [c["previous_id"] for c in found] == ([first["id"]] if returns else [])
 
 
 async def test_a_theme_whose_item_was_cancelled_returns_with_its_next_evidence(
@@ -167,7 +167,7 @@ async def test_a_theme_whose_item_was_cancelled_returns_with_its_next_evidence(
     await hear(changed(at=ago(days=4)))
     assert await candidates(client) == []
     await hear(changed(at=ago(days=2)))
-    assert (await the_open_one(client))["previous_id"] == first["candidate_id"]
+    assert (await the_open_one(client))["previous_id"] == first["id"]
     returned = (await published(db))[-1].data
     assert "cancelled" in returned.why  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -179,9 +179,9 @@ async def test_a_merged_theme_takes_its_candidate_along(
     moved = await the_open_one(client)
     await hear(merged("thm_a", "thm_b"))
     now = await the_open_one(client)
-    assert (now["candidate_id"], now["theme_id"]) == (moved["candidate_id"], "thm_b")
+    assert (now["id"], now["theme_id"]) == (moved["id"], "thm_b")
     await hear(escalated("thm_b", total=30))
-    assert (await the_open_one(client))["candidate_id"] == moved["candidate_id"]
+    assert (await the_open_one(client))["id"] == moved["id"]
     assert all(stored == folded for stored, folded in await folded_candidates(db))
 
 
@@ -192,7 +192,7 @@ async def test_merging_two_themes_that_wait_leaves_one_candidate(
     left = await the_open_one(client)
     assert left["theme_id"] == "thm_b"
     (gone,) = await candidates(client, "merged")
-    assert (gone["into_candidate_id"], gone["decided_by"]) == (left["candidate_id"], "ada")
+    assert (gone["into_candidate_id"], gone["decided_by"]) == (left["id"], "ada")
 
 
 async def test_a_theme_merged_into_one_at_work_joins_its_item(
@@ -206,7 +206,7 @@ async def test_a_theme_merged_into_one_at_work_joins_its_item(
     assert len(joined) == 2
     item = (await client.get(f"/v1/items/{item_id}")).json()
     assert item["theme_ids"] == ["thm_b"]
-    assert sorted(item["candidate_ids"]) == sorted(c["candidate_id"] for c in joined)
+    assert sorted(item["candidate_ids"]) == sorted(c["id"] for c in joined)
 
 
 async def test_an_item_follows_its_theme_into_another(

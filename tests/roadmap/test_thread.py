@@ -17,7 +17,7 @@ async def test_a_theme_that_rises_travels_to_a_verified_item(
     assert candidate["raised_at"] == ago(days=60).isoformat().replace("+00:00", "Z")
 
     accepted = await client.post(
-        f"/v1/candidates/{candidate['candidate_id']}/accept",
+        f"/v1/candidates/{candidate['id']}/accept",
         json={"horizon": "now", "quarter": "2026Q4", "at": ago(days=50).isoformat()},
     )
     assert accepted.status_code == 200, accepted.text

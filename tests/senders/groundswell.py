@@ -114,7 +114,7 @@ class Groundswell:
                 for one in self.all("/v1/themes")
             },
             "candidates": {
-                one["candidate_id"]: (one["state"], one["version"], one["score"])
+                one["id"]: (one["state"], one["version"], one["score"])
                 for one in self.all("/v1/candidates", state="any")
             },
             "events": self.metric("outbox_events_sent_total"),

@@ -22,7 +22,7 @@ PACKAGES = {
 }
 """Program → the Debian package that has it."""
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 PATIENCE = 30.0
 """Seconds until what should happen counts as not happening. What works takes a few."""

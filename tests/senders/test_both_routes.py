@@ -129,7 +129,7 @@ def candidate_of(system: Groundswell, incident: Json) -> Json:
         return found[0] if found else None
 
     raised_one = until(raised, "a candidate for the flapping target")
-    return system.get(f"/v1/candidates/{raised_one['candidate_id']}")
+    return system.get(f"/v1/candidates/{raised_one['id']}")
 
 
 def test_each_flap_makes_exactly_one_incident_though_two_routes_tell_it(
@@ -202,7 +202,7 @@ def test_the_trace_shows_the_road_from_the_signal_to_the_candidate(
     assert not road["unavailable"]
     assert road["incident"]["id"] == incident["id"]
     assert road["theme"]["id"] == candidate["theme_id"]
-    assert road["candidate"]["candidate_id"] == candidate["candidate_id"]
+    assert road["candidate"]["id"] == candidate["id"]
     assert {row["source_id"] for row in road["evidence"]} == {one["id"] for one in flapped}
     stations = [station["station"] for station in road["stations"]]
     for station in ("signal", "incident", "theme", "candidate"):

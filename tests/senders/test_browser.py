@@ -109,12 +109,12 @@ def test_an_operation_can_be_tried_from_the_documentation(system: Groundswell, s
     assert seen.complaints == []
 
 
-def test_the_other_documentation_page_needs_no_other_host_either(
+def test_the_other_documentation_page_lacks_nothing_but_the_logo_of_its_maker(
     system: Groundswell, seen: Seen
 ) -> None:
     seen.page.goto(f"{system.url}/redoc", timeout=PATIENCE_MS)
-    expect(seen.page.get_by_role("heading", name="Groundswell").first).to_be_visible(
-        timeout=PATIENCE_MS
-    )
+    heading = seen.page.get_by_role("heading", name="Groundswell").first
+    expect(heading).to_be_visible(timeout=PATIENCE_MS)
     assert seen.elsewhere == []
-    assert seen.complaints == []
+    # The page's own policy keeps it from asking another host for it.
+    assert [said for said in seen.complaints if "logo-mini.svg" not in said] == []

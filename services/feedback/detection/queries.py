@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.feedback.detection import commands
+from services.feedback.detection import store
+from services.feedback.detection.settings import settings_of
 from services.feedback.detection.store import EVERY_PRODUCT, StoredPolicy, policy_history
 from shared.http.fields import View
 from shared.http.pages import Page, page_of
@@ -47,10 +48,10 @@ def policy_view(policy: StoredPolicy, inherited: bool = False) -> PolicyView:
 
 async def policy(conn: AsyncConnection, detector: str, product: str | None) -> PolicyView:
     """What holds for this product, or for all. Raises DetectorUnknown."""
-    own = await commands.current_policy(conn, detector, product)
+    own = await store.current(conn, detector, product)
     if own.version > 0:
         return policy_view(own)
-    common = policy_view(await commands.current_policy(conn, detector, None), inherited=True)
+    common = policy_view(await store.current(conn, detector, None), inherited=True)
     return common.model_copy(update={"product": product, "version": 0})
 
 
@@ -58,7 +59,7 @@ async def policy_versions(
     conn: AsyncConnection, detector: str, product: str | None, *, limit: int, cursor: str | None
 ) -> Page[PolicyVersionView]:
     """Every version that was set, newest first. Raises DetectorUnknown."""
-    commands.settings_of(detector, {})
+    settings_of(detector, {})
     query = select(policy_history).where(
         policy_history.c.detector == detector,
         policy_history.c.product == (product or EVERY_PRODUCT),

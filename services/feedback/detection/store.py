@@ -12,7 +12,9 @@ from services.feedback.detection.demand import DemandPolicy
 from services.feedback.detection.detect import RECURRENCE, Policies
 from services.feedback.detection.reason import Reason
 from services.feedback.detection.recurrence import RecurrencePolicy, Rise
+from services.feedback.detection.settings import settings_of
 from services.feedback.metadata import chunks, metadata
+from shared.clock import EARLIEST
 from shared.database import Json, Serial, UtcDateTime, insert_into
 
 EVERY_PRODUCT = ""
@@ -93,6 +95,24 @@ async def load(conn: AsyncConnection, detector: str, product: str) -> StoredPoli
     query = select(policies).where(policies.c.detector == detector, policies.c.product == product)
     row = (await conn.execute(query.with_for_update())).one_or_none()
     return None if row is None else StoredPolicy(**row._mapping)  # pyright: ignore[reportPrivateUsage]
+
+
+async def current(conn: AsyncConnection, detector: str, product: str | None) -> StoredPolicy:
+    """What is set for exactly this product. Nothing yet: the defaults, as version 1 of the common
+    policy, or as version 0 of a product's own. Raises DetectorUnknown."""
+    settings = settings_of(detector, {})
+    stored = await load(conn, detector, product or EVERY_PRODUCT)
+    if stored is not None:
+        return stored
+    version = 0 if product else 1
+    return StoredPolicy(
+        detector=detector,
+        product=product or EVERY_PRODUCT,
+        settings={**settings, "version": version},
+        version=version,
+        by="service:feedback",
+        changed_at=EARLIEST,
+    )
 
 
 async def save(conn: AsyncConnection, policy: StoredPolicy) -> None:

@@ -149,7 +149,7 @@ def _updated(theme: Theme, seen: Seen) -> Theme:
     """The theme as its ledger makes it."""
     rows, older = seen.ledger.rows, seen.ledger.older
     if not theme.title_given and not older.total:
-        pass
+        theme = _named(theme, seen.ledger)
     return replace(
         theme,
         evidence_count=seen.ledger.total,

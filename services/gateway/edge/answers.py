@@ -1,5 +1,6 @@
 """Problem documents for what is refused before any service sees it, counted by reason."""
 
+from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from services.gateway import metrics
@@ -7,6 +8,9 @@ from shared.http.problems import problem
 
 REQUEST_ID = "groundswell.request_id"
 """Key in the ASGI scope; the services read it for their problems, events and logs."""
+
+ALERTMANAGER_API = "/api/v2/"
+"""Its clients read JSON strings only: amtool can't even say the status of a problem document."""
 
 
 async def refuse(
@@ -18,7 +22,10 @@ async def refuse(
     detail: str,
     headers: dict[str, str] | None = None,
 ) -> None:
-    """Answer with a problem document, and go no further."""
+    """Answer with a problem document, or as an Alertmanager does under its path; go no further."""
     metrics.refused.labels(slug).inc()
-    answer = problem(scope.get(REQUEST_ID), status, slug, detail, None, headers)
+    if scope["path"].startswith(ALERTMANAGER_API):
+        answer = JSONResponse(detail, status, headers)
+    else:
+        answer = problem(scope.get(REQUEST_ID), status, slug, detail, None, headers)
     await answer(scope, receive, send)

@@ -59,10 +59,10 @@ async def follow(client: httpx.AsyncClient, start: str) -> Road | None:
     await _theme(client, road, _theme_id(road))
     if not road.parts.get("incident"):
         await _incident(client, road, _newest_incident(road))
-    candidate = road.get("candidate", "candidate_id") or road.get("theme", "candidate_id")
+    candidate = road.get("candidate", "id") or road.get("theme", "candidate_id")
     await _candidate(client, road, candidate or _first(road.get("item", "candidate_ids")))
     dealt_with = (road.get("theme", "item") or {}).get("item_id")
-    item = road.get("item", "item_id") or road.get("candidate", "item_id") or dealt_with
+    item = road.get("item", "id") or road.get("candidate", "item_id") or dealt_with
     await _item(client, road, item)
     return road
 

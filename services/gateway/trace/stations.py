@@ -91,7 +91,7 @@ def _candidate(road: Road) -> Iterator[Station]:
             text = f"{text} with a score of {said['score']:.2f}. {why}".strip()
         elif "by" in said:
             text = f"{text} by {said['by']}" + (f": {said['reason']}" if "reason" in said else "")
-        candidate_id = road.get("candidate", "candidate_id")
+        candidate_id = road.get("candidate", "id")
         yield _station("candidate", row["at"], candidate_id, text, row["recorded_at"])
 
 
@@ -105,7 +105,7 @@ def _item(road: Road) -> Iterator[Station]:
             text += f" to {said['expected_reduction']:.0%} fewer incidents"
         elif row["kind"] == "delivered" and said.get("release"):
             text += f" with release {said['release']}"
-        yield _station("item", row["at"], road.get("item", "item_id"), text, row["recorded_at"])
+        yield _station("item", row["at"], road.get("item", "id"), text, row["recorded_at"])
 
 
 def _outcome(road: Road) -> Iterator[Station]:

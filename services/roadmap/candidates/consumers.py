@@ -49,7 +49,7 @@ async def on_evidence_changed(conn: AsyncConnection, theme: Theme, ctx: Context)
     waiting = await store.waiting_for(conn, theme.theme_id)
     if waiting is not None:
         await _new_evidence(conn, waiting, theme, ctx)
-    elif not await _weighed_in_work(conn, theme):
+    elif not await _weighed_in_work(conn, theme) and theme.state == "escalated":
         past = await _past_of(conn, theme)
         if (why := why_it_goes_on(past, theme)) is not None:
             await _raise(conn, theme, past, why, ctx)

@@ -24,7 +24,7 @@ MOST_DECISIONS = 200
 class CandidateView(View):
     """A candidate, as a list shows it. `rank` is its place among the open ones; 1 is the first."""
 
-    candidate_id: str
+    id: str
     theme_id: str | None
     title: str
     product: str
@@ -243,6 +243,7 @@ def _view(row: Row[Any]) -> CandidateView:
 def _fields(row: Row[Any]) -> dict[str, Any]:
     named = {name: getattr(row, name) for name in _SHOWN}
     return named | {
+        "id": row.candidate_id,
         "method": row.scored["method"],
         "unit": row.scored["unit"],
         "score_text": row.scored["text"],
@@ -251,7 +252,7 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-_MADE_UP = {"method", "unit", "score_text", "evidence_total", "quiet"}
+_MADE_UP = {"id", "method", "unit", "score_text", "evidence_total", "quiet"}
 _SHOWN = [name for name in CandidateView.model_fields if name not in _MADE_UP]
 
 

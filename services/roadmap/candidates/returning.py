@@ -53,9 +53,11 @@ def why_it_rises(past: Past, theme: Theme) -> str | None:
 
 
 def why_it_goes_on(past: Past, theme: Theme) -> str | None:
-    """Why new evidence of a theme raises a candidate, without a new rise: its item was given up."""
+    """Why new evidence of an escalated theme raises a candidate, without a new rise: its item was
+    given up.
+    """
     settled = past.settled
-    if settled is None or settled.state != "cancelled" or theme.state != "escalated":
+    if settled is None or settled.state != "cancelled":
         return None
     decided = past.stands_for_it
     if decided is not None and (decided.waiting or decided.state == "declined"):

@@ -21,7 +21,7 @@ MOST_LINKED = 1000
 class ItemView(View):
     """An item, as a list shows it. `score` is that of its heaviest theme, 0 without evidence."""
 
-    item_id: str
+    id: str
     title: str
     product: str
     state: ItemState
@@ -205,4 +205,5 @@ def unknown(item_id: str) -> ItemUnknown:
 
 
 def _fields(row: Row[Any]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ItemView.model_fields}
+    shown = (name for name in ItemView.model_fields if name != "id")
+    return {"id": row.item_id} | {name: getattr(row, name) for name in shown}

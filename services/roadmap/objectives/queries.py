@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pydantic import AliasChoices, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +15,7 @@ from shared.http.pages import Page, page_of
 class ObjectiveView(View):
     """What the business wants. `product` is null for an objective of the whole business."""
 
-    objective_id: str
+    id: str = Field(validation_alias=AliasChoices("id", "objective_id"))
     title: str
     product: str | None
     target: str | None
