@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from services.replay.incidents import Entry, ReplayedIncident
+from services.replay.incidents import ReplayedIncident
 
 MOST_ENTRIES = 2_000
 ENOUGH_ENTRIES = 100

@@ -29,7 +29,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """One demo for the module."""
     data = tmp_path_factory.mktemp("demo") / "data"
     return Told(data, groundswell("demo", "--once", env=environment(data, free_port())))

@@ -130,7 +130,7 @@ class World:
             elif verb == "cancel":
                 await item_commands.handle(conn, item_id, CancelItem("no", ctx.now), ctx)
             else:
-                item = {"item_id": item_id, "theme_ids": [theme_id]}
+                item = {"id": item_id, "theme_ids": [theme_id]}
                 await handle(conn, [assessed(item, verb, final=verb == "verified")])
 
     async def check(self) -> None:

@@ -60,7 +60,7 @@ async def test_a_candidate_may_join_an_item_that_is_in_work(
     body = {"item_id": item["id"]}
     accepted = await post(client, f"/v1/candidates/{candidate_id}/accept", body)
     assert accepted["item"]["title"] == "Rework retries"
-    joined = (await client.get(f"/v1/items/{item['item_id']}")).json()
+    joined = (await client.get(f"/v1/items/{item['id']}")).json()
     assert joined["theme_ids"] == ["thm_a", "thm_x"]
     assert joined["candidate_ids"] == [candidate_id]
     assert joined["score"] > 0
@@ -70,7 +70,7 @@ async def test_nothing_joins_an_item_that_was_delivered(
     client: httpx.AsyncClient, hear: Hear
 ) -> None:
     item = await post(client, "/v1/items", {"title": "Retries", "product": "Checkout"})
-    await post(client, f"/v1/items/{item['item_id']}/deliver")
+    await post(client, f"/v1/items/{item['id']}/deliver")
     path = f"/v1/candidates/{await raised(client, hear)}/accept"
     answer = await client.post(path, json={"item_id": item["id"]})
     assert answer.status_code == 409

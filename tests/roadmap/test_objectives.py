@@ -38,7 +38,7 @@ async def test_a_change_that_changes_nothing_publishes_nothing(
     client: httpx.AsyncClient, db: Database
 ) -> None:
     created = (await client.post("/v1/objectives", json=OBJECTIVE)).json()
-    path = f"/v1/objectives/{created['objective_id']}"
+    path = f"/v1/objectives/{created['id']}"
     same = await client.patch(path, json={"title": OBJECTIVE["title"]})
     assert same.json()["version"] == 1
     assert (await client.patch(path, json={}, headers={"If-Match": '"2"'})).status_code == 412

@@ -92,6 +92,6 @@ async def test_odd_queries_are_answered(client: httpx.AsyncClient, path: str) ->
 @pytest.mark.parametrize("etag", ["x", '"', "99999999999999999999", "-1"])
 async def test_an_odd_etag_is_answered(client: httpx.AsyncClient, etag: str) -> None:
     item = (await client.post("/v1/items", json={"title": "t", "product": "p"})).json()
-    path = f"/v1/items/{item['item_id']}"
+    path = f"/v1/items/{item['id']}"
     answer = await client.patch(path, json={"title": "u"}, headers={"If-Match": etag})
     assert answer.status_code in (400, 412)

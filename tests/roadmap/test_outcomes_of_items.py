@@ -21,7 +21,7 @@ async def delivered(client: httpx.AsyncClient, hear: Hear) -> dict:
 
 
 async def item_of(client: httpx.AsyncClient, item: dict) -> dict:
-    return (await client.get(f"/v1/items/{item['item_id']}")).json()
+    return (await client.get(f"/v1/items/{item['id']}")).json()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ async def test_an_outcome_of_no_delivered_item_is_passed_over(
 ) -> None:
     body = {"title": "Retries", "product": "Checkout"}
     planned = (await client.post("/v1/items", json=body)).json()
-    stranger = {"item_id": "itm_of_nobody", "theme_ids": ["thm_a"]}
+    stranger = {"id": "itm_of_nobody", "theme_ids": ["thm_a"]}
     await hear(assessed(planned, "regressed"), assessed(stranger, "verified", final=True))
     now = await item_of(client, planned)
     assert (now["state"], now["outcome"]) == ("planned", None)

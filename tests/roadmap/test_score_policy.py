@@ -37,7 +37,7 @@ async def test_a_new_policy_scores_every_waiting_candidate_and_item_again(
     newest = (await client.get(path)).json()["items"][0]
     assert newest["cause"].startswith("tester changed the score policy. Ranked by Cost of delay")
     assert newest["rank"] == 1
-    assert (await client.get(f"/v1/items/{item['item_id']}")).json()["score"] == 70.0
+    assert (await client.get(f"/v1/items/{item['id']}")).json()["score"] == 70.0
     assert (await types(db)).count("candidate.rescored") == 3
     assert all(stored == folded for stored, folded in await folded_candidates(db))
 

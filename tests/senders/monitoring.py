@@ -125,6 +125,12 @@ class Prometheus:
         assert len(found) <= 1, found
         return found[0][2] if found else None
 
+    def rules(self) -> dict[str, str]:
+        """The health of every rule that it evaluates, by its name."""
+        answer = httpx.get(f"{self.url}/api/v1/rules", trust_env=False, timeout=5).json()
+        groups = answer["data"]["groups"]
+        return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+
     def alertmanagers(self) -> list[str]:
         """Where it sends alerts to, as it says itself."""
         answer = httpx.get(f"{self.url}/api/v1/alertmanagers", trust_env=False, timeout=5).json()

@@ -15,7 +15,6 @@ import pytest
 
 PACKAGES = {
     "prometheus": "prometheus",
-    "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
@@ -72,15 +71,11 @@ class Program:
         """Returns once it is ready. Fails when it ends instead, or takes too long."""
         if self not in STARTED:
             STARTED.append(self)
-        self.launch()
-        until(self._ready, f"{self.name} is ready at {self.ready_url}", START_SECONDS, 0.05)
-
-    def launch(self) -> None:
-        """The process alone; whether it gets ready is another question."""
         assert self._popen is None, f"{self.name} runs already"
         env = None if self.env is None else dict(self.env)
         with self.log.open("ab") as output:
             self._popen = subprocess.Popen(self.command, stdout=output, stderr=output, env=env)
+        until(self._ready, f"{self.name} is ready at {self.ready_url}", START_SECONDS, 0.05)
 
     def _ready(self) -> bool:
         assert self._popen is not None
@@ -110,11 +105,6 @@ class Program:
             self._popen.kill()
             self._popen.wait(STOP_SECONDS)
             self._popen = None
-
-    @property
-    def pid(self) -> int:
-        assert self._popen is not None, f"{self.name} does not run"
-        return self._popen.pid
 
     def tail(self) -> str:
         """The end of its log."""

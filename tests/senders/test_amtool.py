@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.senders.capture import Capture
 from tests.senders.groundswell import Groundswell
-from tests.senders.programs import binary
+from tests.senders.monitoring import Alertmanager, alertmanager
+from tests.senders.programs import binary, until
 
 Run = subprocess.CompletedProcess[str]
 
@@ -22,9 +24,9 @@ def http_config(folder: Path, system: Groundswell) -> Path:
     return file
 
 
-def add(system: Groundswell, *words: str, http_config: Path | None) -> Run:
-    """`amtool alert add …` against Groundswell; its version check stays on, as it is by default."""
-    command = [binary("amtool"), "alert", "add", *words, f"--alertmanager.url={system.url}"]
+def add(at: Groundswell | Alertmanager, *words: str, http_config: Path | None = None) -> Run:
+    """`amtool alert add …`; its version check stays on, as it is by default."""
+    command = [binary("amtool"), "alert", "add", *words, f"--alertmanager.url={at.url}"]
     if http_config is not None:
         command.append(f"--http.config.file={http_config}")
     return subprocess.run(command, capture_output=True, text=True, timeout=20)
@@ -84,6 +86,24 @@ def test_an_end_that_amtool_states_resolves_the_incident_as_of_then(
     assert datetime.fromisoformat(incident["resolved_at"]) == datetime.fromisoformat(end)
 
 
+def test_an_alertmanager_that_repeats_itself_every_second_changes_nothing(
+    system: Groundswell, http_config: Path, folder: Path, webhook: Capture
+) -> None:
+    words = ("SearchIndexStale", "service=search", "instance=search-5:9200")
+    start = f"--start={ago(minutes=2)}"
+    with alertmanager(folder, system, webhook, repeat_interval="1s") as manager:
+        assert add(manager, *words, start).returncode == 0
+        assert webhook.take().document["status"] == "firing"
+        until(lambda: incidents_of(system, "search-5:9200"), "an incident by the webhook")
+        assert add(system, *words, start, http_config=http_config).returncode == 0
+        before, counted = system.snapshot(), system.signals_counted()
+        for _ in range(3):
+            assert webhook.take().document["status"] == "firing"
+        until(lambda: system.signals_counted() >= counted + 2, "it is told again")
+        assert system.snapshot() == before
+    assert len(incidents_of(system, "search-5:9200")) == 1
+
+
 def test_amtool_prints_our_sentence_when_an_alert_is_refused(
     system: Groundswell, http_config: Path
 ) -> None:
@@ -95,7 +115,7 @@ def test_amtool_prints_our_sentence_when_an_alert_is_refused(
 
 
 def test_amtool_without_a_key_fails_and_names_the_status(system: Groundswell) -> None:
-    refused = add(system, "NoKey", "service=search", http_config=None)
+    refused = add(system, "NoKey", "service=search")
     assert refused.returncode == 1
     assert "401" in refused.stderr
     assert system.incidents("NoKey") == []

@@ -302,6 +302,14 @@ def open_of(system: Groundswell, queue: str) -> list[Json]:
     return [one for one in every if queue in one["title"] and one["state"] == "open"]
 
 
+def test_prometheus_finds_every_rule_sound(
+    senders: tuple[Prometheus, Alertmanager], flapped: list[Json]
+) -> None:
+    health = senders[0].rules()
+    assert len(health) == 5
+    assert set(health.values()) == {"ok"}
+
+
 def test_neither_sender_was_ever_refused(
     system: Groundswell, senders: tuple[Prometheus, Alertmanager], flapped: list[Json]
 ) -> None:

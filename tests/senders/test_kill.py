@@ -1,7 +1,6 @@
 """Groundswell is killed while alerts fire. Its senders try again: nothing is lost, nothing doubled."""
 
 from collections.abc import Generator
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from signal import SIGKILL
@@ -9,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.senders.capture import Capture
+from tests.senders.capture import Capture, post_alerts
 from tests.senders.groundswell import Groundswell, groundswell
 from tests.senders.monitoring import (
+    Alertmanager,
     Prometheus,
     alertmanager,
     as_alertmanager,
@@ -40,19 +40,23 @@ def system(folder: Path) -> Generator[Groundswell]:
 
 
 @pytest.fixture(scope="module")
+def manager(folder: Path, system: Groundswell, webhook: Capture) -> Generator[Alertmanager]:
+    with alertmanager(folder, system, webhook) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def sender(
-    folder: Path, system: Groundswell, checkout: Target, webhook: Capture, wire: Capture
+    folder: Path, system: Groundswell, checkout: Target, manager: Alertmanager, wire: Capture
 ) -> Generator[Prometheus]:
     """Both routes lead to Groundswell."""
-    with ExitStack() as stack:
-        manager = stack.enter_context(alertmanager(folder, system, webhook))
-        told = [
-            as_alertmanager(system.url, system.sender_key),
-            as_alertmanager(manager.url),
-            as_alertmanager(wire.url),
-        ]
-        scrapes = [scraped("checkout", checkout.url)]
-        yield stack.enter_context(prometheus(folder, told, scrapes))
+    told = [
+        as_alertmanager(system.url, system.sender_key),
+        as_alertmanager(manager.url),
+        as_alertmanager(wire.url),
+    ]
+    with prometheus(folder, told, [scraped("checkout", checkout.url)]) as running:
+        yield running
 
 
 class Said:
@@ -61,7 +65,6 @@ class Said:
     def __init__(self, wire: Capture) -> None:
         self.wire = wire
         self.ends: dict[Occurrence, datetime] = {}
-        self.posted_at: dict[Occurrence, int] = {}
 
     def listen(self) -> dict[Occurrence, datetime]:
         """Each occurrence with its last `endsAt`."""
@@ -133,6 +136,25 @@ def test_what_fires_while_groundswell_is_killed_is_there_once(
         assert statuses in (["firing", "resolved"], ["resolved"])
     assert system.get("/v1/themes/summary")["evidence_by_kind"] == {"incident": len(all_of_them)}
     assert system.metric("dead_letters_total") == 0
+
+
+def test_what_groundswell_took_from_alertmanager_survives_a_kill(
+    system: Groundswell, manager: Alertmanager
+) -> None:
+    """Alertmanager tells a thing once: what was acknowledged and lost would never come again."""
+    names = {f"BatchJobFailed{number:02}" for number in range(60)}
+    before = system.signals_counted()
+    post_alerts(
+        manager.url,
+        [{"labels": {"alertname": name, "service": "batch", "severity": "high"}} for name in names],
+    )
+    until(lambda: system.signals_counted() > before, "the first ones are taken", pause=0.001)
+    kill_and_start(system)
+    until(lambda: names <= {one["alert_name"] for one in system.incidents()}, "all are there")
+    system.settle()
+    of_batch = [one for one in system.incidents() if one["alert_name"] in names]
+    assert len(of_batch) == len(names)
+    assert {(one["state"], one["version"]) for one in of_batch} == {("open", 1)}
 
 
 def moment(text: str) -> datetime:

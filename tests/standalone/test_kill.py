@@ -62,8 +62,9 @@ async def _send_until_stopped(process: Process, number: signal.Signals) -> tuple
     key = (process.data / "admin.key").read_text().strip()
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=process.url, headers=headers, trust_env=False) as client:
-        *_, status = await asyncio.gather(*(send(client, worker) for worker in range(8)), stop())
-    return acknowledged, status
+        stopping = asyncio.create_task(stop())
+        await asyncio.gather(*(send(client, worker) for worker in range(8)))
+    return acknowledged, await stopping
 
 
 def test_a_demo_killed_while_sending_is_finished_by_the_next_one(tmp_path: Path) -> None:
