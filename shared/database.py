@@ -116,6 +116,7 @@ def _sqlite_engine(url: str, *, connections: int, readonly: bool) -> AsyncEngine
         pool_size=connections,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,
+        hide_parameters=True,  # an error that is logged must not quote what people sent
         json_serializer=_to_json,
     )
 

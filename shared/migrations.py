@@ -16,7 +16,12 @@ from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.database import Json, Serial, UtcDateTime
-from shared.outbox import plumbing
+from shared.http.idempotency import idempotency_keys
+from shared.inbox import dead_letters, inbox
+from shared.outbox import outbox, plumbing
+
+PLUMBING = (outbox, inbox, dead_letters, idempotency_keys)
+"""All tables of the plumbing; importing them here makes its metadata whole."""
 
 
 def config_for(migrations: Path) -> Config:

@@ -4,8 +4,9 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import httpx
 import typer
@@ -39,6 +40,10 @@ def replay(
     state: Annotated[
         Path | None, typer.Option(help="Where to note the progress; else in the data folder.")
     ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(help="Only what had happened by then (UTC); later, go on without it."),
+    ] = None,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait at most for the candidates; 0: don't.")
     ] = 300,
@@ -57,7 +62,8 @@ def replay(
     with api() as known:
         try:
             meant = _mapping(file, mapping, columns or (), source)
-            result = asyncio.run(_bring_in(known, file, meant, state or _state(file), wait))
+            options = Options(state or _state(file), until and until.replace(tzinfo=UTC), wait)
+            result = asyncio.run(_bring_in(known, file, meant, options))
         except (UnusableMapping, Unreadable, NotTaken) as refusal:
             raise Said(str(refusal)) from refusal
     if as_json:
@@ -66,8 +72,16 @@ def replay(
         _show(result)
 
 
+class Options(NamedTuple):
+    """How to go about it."""
+
+    state: Path | None
+    until: datetime | None
+    wait_seconds: float
+
+
 async def _bring_in(
-    known: Api, file: Path, mapping: "ColumnMapping", state: Path | None, wait: float
+    known: Api, file: Path, mapping: "ColumnMapping", options: Options
 ) -> "ReplayResult":
     from services.replay.command import replay as bring_in
     from services.replay.shown import progress_on_stderr
@@ -78,11 +92,8 @@ async def _bring_in(
         timeout=TIMEOUT_SECONDS,
         trust_env=False,
     ) as client:
-        with progress_on_stderr() as progress:
-            result = await bring_in(
-                client, file, mapping, state=state, progress=progress, wait_seconds=wait
-            )
-    return result
+        with progress_on_stderr() as progress:  # the bar ends before the result is shown
+            return await bring_in(client, file, mapping, progress=progress, **options._asdict())
 
 
 def _mapping(

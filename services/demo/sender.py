@@ -52,8 +52,11 @@ async def send_all(
             sent(1)
         return accepted
 
-    async with asyncio.TaskGroup() as together:
-        workers = [together.create_task(work()) for _ in range(CONNECTIONS)]
+    try:
+        async with asyncio.TaskGroup() as together:
+            workers = [together.create_task(work()) for _ in range(CONNECTIONS)]
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several
     return sum(worker.result() for worker in workers)
 
 

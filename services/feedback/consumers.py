@@ -27,6 +27,7 @@ ROADMAP_GROUP = "feedback.roadmap"
 
 INCIDENT_TYPES = types_of(
     incidents.IncidentOpened,
+    incidents.IncidentRedated,
     incidents.IncidentSeverityChanged,
     incidents.IncidentImpactAssessed,
     incidents.IncidentServiceAssigned,
@@ -77,8 +78,8 @@ async def take_incidents(conn: AsyncConnection, events: Sequence[Event], clock: 
     if placed.unknown:
         logger.info("events of incidents never heard of; passed over", events=placed.unknown)
         metrics.events_passed_over.labels("incident_unknown").inc(placed.unknown)
-    if placed.oldest is not None:
-        await outcomes.mark_touched(conn, placed.theme_ids, placed.oldest)
+    if placed.span is not None:
+        await outcomes.mark_touched(conn, placed.theme_ids, *placed.span)
 
 
 async def take_roadmap(conn: AsyncConnection, events: Sequence[Event], clock: Clock) -> None:
@@ -115,8 +116,11 @@ async def _on_item(
 ) -> None:
     live = await theme_store.live_ids(conn, data.theme_ids)
     theme_ids = sorted({live.get(theme_id, theme_id) for theme_id in data.theme_ids})
-    news = await items.note_item(conn, data, theme_ids, event.version)
-    if news and isinstance(data, roadmap.ItemDelivered):
+    noted = await items.note_item(conn, data, theme_ids, event.version)
+    if noted is None or noted.delivered_at is None:
+        return
+    await outcomes.mark_delivered(conn, noted.delivered_at)
+    if isinstance(data, roadmap.ItemDelivered):
         await outcomes.start(conn, data, as_of, ctx)
 
 

@@ -1,6 +1,7 @@
 """The feedback service's background work: the relay, two consumers, and the timers of event time."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +21,7 @@ from shared.outbox import relay_forever
 from shared.supervisor import Job, every
 
 REVIEW_SECONDS = 5.0
-"""Between two looks at what is due. Each look is three reads by index when nothing is."""
+"""Between two looks at what is due. Each look is five reads by index when nothing is."""
 
 CHUNK = 100
 """Themes or outcomes in one transaction, so that consumers get their turn."""
@@ -35,20 +36,51 @@ def jobs(db: Database, bus: Bus, clock: Clock = utc_now) -> dict[str, Job]:
     return {
         f"{NAME}.relay": partial(relay_forever, NAME, db, bus),
         **listening,
-        f"{NAME}.review": every(REVIEW_SECONDS, partial(review, db, clock)),
+        f"{NAME}.review": every(REVIEW_SECONDS, _reviewing(db, clock)),
     }
 
 
-async def review(db: Database, clock: Clock) -> None:
+def _reviewing(db: Database, clock: Clock) -> Callable[[], Awaitable[None]]:
+    seen: datetime | None = None
+
+    async def look() -> None:
+        nonlocal seen
+        seen = await review(db, clock, seen)
+
+    return look
+
+
+async def review(db: Database, clock: Clock, before: datetime | None = None) -> datetime | None:
     """Bring everything up to the horizon: themes under changed policies, escalations that may have
-    fallen quiet, outcomes that are due. Does nothing before the first event."""
+    fallen quiet, outcomes that are due, numbers that were told long ago. Returns the horizon that it
+    began with; None, and nothing is done, before the first event.
+
+    `before` is what the look before this one returned. Where the horizon still stands there, nothing
+    comes in: then also what is due later is brought up to it, so that in the end all that was said
+    follows from the evidence alone, whenever the looks were.
+    """
     async with db.begin() as conn:
         await themes.take_policy_changes(conn)
+        horizon = await evidence.current_horizon(conn)
     await _until_done(db, clock, themes.review_due)
-    await _until_done(db, clock, outcomes.assess_due)
+    await _until_done(db, clock, partial(_tell_again, before))
+    await _until_done(db, clock, partial(_assess_due, before))
+    return horizon
 
 
-Work = Callable[..., Awaitable[int]]
+async def _tell_again(
+    before: datetime | None, conn: AsyncConnection, as_of: datetime, ctx: Context, limit: int
+) -> int:
+    return await themes.tell_again(conn, as_of, ctx, limit, quiet=as_of == before)
+
+
+async def _assess_due(
+    before: datetime | None, conn: AsyncConnection, as_of: datetime, ctx: Context, limit: int
+) -> int:
+    return await outcomes.assess_due(conn, as_of, ctx, limit, quiet=as_of == before)
+
+
+Work = Callable[[AsyncConnection, datetime, Context, int], Awaitable[int]]
 
 
 async def _until_done(db: Database, clock: Clock, work: Work) -> None:

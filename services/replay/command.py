@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ from rich.progress import Progress
 
 from services.replay.batches import Batch, batches_of
 from services.replay.cells import Cells, Remarks
-from services.replay.incidents import ReplayedIncident, incidents_of
+from services.replay.incidents import ReplayedIncident, incidents_of, known_by
 from services.replay.mapping import ColumnMapping
 from services.replay.resume import Bookmark, identity
 from services.replay.sending import PATIENCE_SECONDS, NotTaken, Sender, sentence_of
 from services.replay.settle import settle, top_candidates
 from services.replay.slices import slices_of
 from services.replay.source import Unreadable, digest_of, lines_of
-from shared.clock import utc_now
+from shared.clock import SKEW, utc_now
 
 TOP = 5
 
@@ -65,14 +66,16 @@ class Loaded:
     remarks: Remarks
 
 
-def load(path: Path, mapping: ColumnMapping, url: str) -> Loaded:
-    """Read the file. Raises Unreadable, also when no row of it can be used."""
-    cells = Cells(mapping, utc_now())
-    incidents = incidents_of(lines_of(path, mapping), cells)
+def load(path: Path, mapping: ColumnMapping, until: datetime | None, url: str) -> Loaded:
+    """Read the file, up to a moment or all of it. Raises Unreadable, also when nothing is left."""
+    now = utc_now()
+    cells = Cells(mapping, now)
+    incidents = known_by(incidents_of(lines_of(path, mapping), cells), until or now + SKEW)
     if not incidents:
-        why = next(cells.remarks.sentences(), "it has no rows")
+        why = next(cells.remarks.sentences(), "none in the time that was asked for")
         raise Unreadable(f"{path} holds no incident: {why}")
-    return Loaded(identity(digest_of(path), mapping, url), mapping.source, incidents, cells.remarks)
+    replay = identity(digest_of(path), mapping, f"{url} {until}")
+    return Loaded(replay, mapping.source, incidents, cells.remarks)
 
 
 async def replay(
@@ -83,16 +86,18 @@ async def replay(
     state: Path | None,
     progress: Progress,
     wait_seconds: float,
+    until: datetime | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> ReplayResult:
     """Bring the incidents of `path` in. Safe to repeat, and to go on with after an interruption.
 
     `state` is where the progress is noted, None: nowhere. Waits up to `wait_seconds` for the
-    candidates, 0: not at all. Raises Unreadable, UnusableMapping or NotTaken.
+    candidates, 0: not at all. `until`: only what had happened by then. Raises Unreadable,
+    UnusableMapping or NotTaken.
     """
     started = time.perf_counter()
     reading = progress.add_task("reading", total=None)
-    loaded = load(path, mapping, str(client.base_url))
+    loaded = load(path, mapping, until, str(client.base_url))
     count = len(loaded.incidents)
     progress.update(reading, total=count, completed=count)
     for remark in loaded.remarks.sentences():

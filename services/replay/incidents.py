@@ -122,8 +122,25 @@ def incident_of(reference: str, lines: Sequence[Line], cells: Cells) -> Replayed
         severity=first.severity or UNRATED,
         service=cells.text(line.row, mapping.service, NAME),
         labels=_labels(line.row, cells),
-        history=tuple(history_of([version for version, _ in told], opened_at)),
+        history=tuple(
+            history_of(
+                [version for version, _ in told],
+                opened_at,
+                counted=mapping.reopen_count is not None,
+            )
+        ),
     )
+
+
+def known_by(incidents: Iterable[ReplayedIncident], moment: datetime) -> list[ReplayedIncident]:
+    """What of these incidents had happened by that moment."""
+    return [
+        msgspec.structs.replace(
+            incident, history=tuple(entry for entry in incident.history if entry.at <= moment)
+        )
+        for incident in incidents
+        if incident.opened_at <= moment
+    ]
 
 
 def _labels(row: Row, cells: Cells) -> dict[str, str]:
@@ -166,9 +183,14 @@ def versions_of(line: Line, place: int, cells: Cells) -> list[Version]:
     return [version(at, n, stage, None) for n, (stage, at) in enumerate(moments) if at is not None]
 
 
-def history_of(versions: Sequence[Version], opened_at: datetime) -> Iterator[Entry]:
-    """What happened between these versions, which are in order of time. See the module."""
-    teller = _Teller(versions[0])
+def history_of(
+    versions: Sequence[Version], opened_at: datetime, *, counted: bool
+) -> Iterator[Entry]:
+    """What happened between these versions, which are in order of time. See the module.
+
+    `counted`: the log counts reopenings.
+    """
+    teller = _Teller(versions[0], counted)
     links = dated_links(versions)
     at = opened_at
     for number, version in enumerate(versions):
@@ -191,7 +213,8 @@ def dated_links(versions: Sequence[Version]) -> dict[int, list[Link]]:
 class _Teller:
     """Remembers what was said of an incident, and says what a version adds."""
 
-    def __init__(self, first: Version) -> None:
+    def __init__(self, first: Version, counted: bool) -> None:
+        self.counted = counted
         self.title = first.title
         self.severity: Severity = first.severity or UNRATED
         self.assignee: str | None = None
@@ -216,8 +239,8 @@ class _Teller:
         yield from self._staged(version.stage, at)
 
     def _reopened(self, version: Version, at: datetime) -> Iterator[Entry]:
-        if version.reopenings is not None:
-            times = max(version.reopenings - self.reopenings, 0)
+        if self.counted:
+            times = max((version.reopenings or 0) - self.reopenings, 0)
             self.reopenings += times
         else:
             times = int(self.over and version.stage in ("open", "acknowledged"))

@@ -12,16 +12,16 @@ from services.replay.mapping import ColumnMapping
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """`replay` tells which one: its file, mapping and server. `taken`: the batches before this one
-    were all acknowledged."""
+    """`replay` tells which one: its file, mapping and server. `taken`: so many batches from the first
+    on were acknowledged."""
 
     replay: str
     taken: int = 0
 
 
-def identity(digest: str, mapping: ColumnMapping, url: str) -> str:
-    """What must be the same for a replay to be gone on with."""
-    words = b"\n".join((digest.encode(), url.encode(), msgspec.json.encode(mapping)))
+def identity(digest: str, mapping: ColumnMapping, asked: str) -> str:
+    """What must be the same for a replay to be gone on with. `asked`: of which server, for what."""
+    words = b"\n".join((digest.encode(), asked.encode(), msgspec.json.encode(mapping)))
     return hashlib.sha256(words).hexdigest()
 
 

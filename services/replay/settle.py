@@ -9,7 +9,7 @@ import httpx
 
 from services.demo.quiet import WAITING, sums
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 REST_SECONDS = 6.0
 """Longer than the pauses of the services' timers, which find out what has fallen quiet."""
 

@@ -159,7 +159,7 @@ class OutcomeAssessed(FeedbackContract):
     at: datetime
     verdict: Verdict
     final: bool = False
-    """True once the watch period is over; the verdict no longer changes."""
+    """True once the watch period is over; late evidence may still correct it."""
     text: str
     numbers: dict[str, float | None] = {}
 

@@ -72,6 +72,10 @@ def reassigned(
     return of_incident(incidents.IncidentServiceAssigned, incident_id, version, at, **said, **was)
 
 
+def redated(incident_id: str, version: int, at: datetime, was: datetime) -> Event:
+    return of_incident(incidents.IncidentRedated, incident_id, version, at, was_opened_at=was)
+
+
 def recurring(count: int, first: float = 0.0, prefix: str = "inc", **said: Any) -> list[Event]:
     """One incident a day: enough of them make the theme rise under the default policy."""
     return [opened(f"{prefix}_{n}", day(first + n), **said) for n in range(count)]
@@ -124,9 +128,13 @@ class Feedback:
         async with self.db.begin() as conn:
             await take_roadmap(conn, events, self.clock)
 
-    async def review(self) -> None:
-        """What the worker's timer does."""
-        await review(self.db, self.clock)
+    async def review(self, before: datetime | None = None) -> datetime | None:
+        """One look of the worker's timer; `before` is what the look before it returned."""
+        return await review(self.db, self.clock, before)
+
+    async def settle(self) -> None:
+        """What it does once nothing comes in any more."""
+        await self.review(await self.review())
 
     async def get(self, path: str, **params: Any) -> Any:
         answer = await self.client.get(path, params=params)

@@ -10,6 +10,7 @@ from shared.contracts.incidents import (
     IncidentImpactAssessed,
     IncidentLinked,
     IncidentOpened,
+    IncidentRedated,
     IncidentReopened,
     IncidentResolved,
     IncidentServiceAssigned,
@@ -75,6 +76,7 @@ def opened(entry_id: str, event: IncidentOpened, version: int) -> Entry:
 
 
 # event               ended_at   what changes
+# redated             ≥ at       at: when it began
 # severity_changed    –          severity (severity_then stays as it was known at the opening)
 # impact_assessed     –          customers, revenue and hours, as far as they are stated
 # service_assigned    –          service, product, tier: the entry belongs to another theme then
@@ -86,6 +88,9 @@ def evolve(entry: Entry, event: Contract, version: int) -> Entry:
     if version <= entry.source_version:
         return entry
     match event:
+        case IncidentRedated():
+            ended_at = entry.ended_at and max(entry.ended_at, event.at)
+            changed = replace(entry, at=event.at, ended_at=ended_at)
         case IncidentSeverityChanged():
             changed = replace(entry, severity=event.severity)
         case IncidentImpactAssessed():

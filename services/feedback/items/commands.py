@@ -52,11 +52,11 @@ async def note_candidate(
 
 async def note_item(
     conn: AsyncConnection, event: ItemEvent, theme_ids: list[str], version: int
-) -> bool:
-    """Take in what happened to an item; `theme_ids` are its live themes. False when it is stale."""
+) -> Item | None:
+    """Take in what happened to an item; `theme_ids` are its live themes. None when it is stale."""
     known = await store.load_item(conn, event.item_id)
     if known is not None and version <= known.version:
-        return False
+        return None
     delivered_at = known.delivered_at if known else None
     if isinstance(event, ItemDelivered):
         delivered_at = event.at
@@ -72,4 +72,4 @@ async def note_item(
         version=version,
     )
     await store.save_item(conn, item, theme_ids)
-    return True
+    return item

@@ -41,17 +41,30 @@ async def start(
         await assess(conn, outcome, as_of, ctx)
 
 
-async def mark_touched(conn: AsyncConnection, theme_ids: Iterable[str], oldest: datetime) -> None:
-    """Evidence of these themes changed, the oldest of it from then: their outcomes become due.
+async def mark_touched(
+    conn: AsyncConnection, theme_ids: Iterable[str], oldest: datetime, newest: datetime
+) -> None:
+    """Evidence of these themes changed, all of it from between these times: due are the outcomes
+    that watch any of this time, whosever evidence it is, and these themes' own.
 
     The worker assesses them, once for many batches: each look reads all of a product's incidents.
     """
+    await store.mark_watching(conn, oldest, newest)
     await store.mark_due(conn, theme_ids, oldest)
 
 
-async def assess_due(conn: AsyncConnection, as_of: datetime, ctx: Context, limit: int) -> int:
-    """Look at the outcomes that are due as of then; returns how many were."""
-    due = await store.due(conn, as_of, limit)
+async def mark_delivered(conn: AsyncConnection, at: datetime) -> None:
+    """Something was delivered then: its themes are no measure any more for the outcomes that watch
+    this time, which become due."""
+    await store.mark_watching(conn, at, at)
+
+
+async def assess_due(
+    conn: AsyncConnection, as_of: datetime, ctx: Context, limit: int, *, quiet: bool
+) -> int:
+    """Look at the outcomes that are due as of then; returns how many were. `quiet`: nothing comes
+    in, so that all which are not final may be brought up to then."""
+    due = await store.due(conn, as_of, limit, stale=quiet)
     for outcome in due:
         await assess(conn, outcome, as_of, ctx.about(outcome.id))
     return len(due)

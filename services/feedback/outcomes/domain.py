@@ -14,8 +14,9 @@ LOOK_AGAIN = timedelta(hours=24)
 USUAL_REDUCTION = 0.5
 """What is expected of an item whose success criterion makes no sense."""
 
-COUNTS = ("count_before", "count_after")
-"""The numbers whose change is worth publishing; the others only move with time."""
+TOLD: Mapping[str, int] = {"count_before": 0, "count_after": 0, "ratio_untreated": 1}
+"""The numbers whose change is worth publishing, each with the decimals that count; the others follow
+from these or only move with time."""
 
 
 class OutcomeUnknown(NotFound):
@@ -24,8 +25,9 @@ class OutcomeUnknown(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one delivery brought. `as_of` is when the verdict that stands was reached, by event time;
-    `due_at` when to look again, None when only new evidence of the time watched could matter."""
+    """What one delivery brought, as the last look at it found. `as_of` is when that was, by event
+    time; `due_at` when to look again, None when only new evidence of the time watched could matter;
+    `version` counts what was published."""
 
     id: str
     item_id: str
@@ -60,24 +62,24 @@ def watched(delivered_at: datetime, policy: OutcomePolicy) -> tuple[datetime, da
 
 def assessed(outcome: Outcome, verdict: Verdict, as_of: datetime) -> Outcome:
     """The outcome after a look at it; one version on if that is worth saying: another verdict,
-    another certainty of it, or other counts."""
+    another certainty of it, or other counts, also of the untreated."""
     until = None if verdict.final else min(as_of + LOOK_AGAIN, outcome.watch_until)
-    looked = replace(outcome, due_at=until)
-    said = (outcome.verdict, outcome.reason, outcome.final, _counts(outcome.numbers))
-    seen = (verdict.outcome, verdict.reason, verdict.final, _counts(verdict.numbers))
-    if outcome.version > 0 and said == seen:
-        return looked
+    said = (outcome.verdict, outcome.reason, outcome.final, _told(outcome.numbers))
+    seen = (verdict.outcome, verdict.reason, verdict.final, _told(verdict.numbers))
+    news = outcome.version == 0 or said != seen
     return replace(
-        looked,
+        outcome,
         verdict=verdict.outcome,
         reason=verdict.reason,
         final=verdict.final,
         text=verdict.text,
         numbers=dict(verdict.numbers),
         as_of=as_of,
-        version=outcome.version + 1,
+        due_at=until,
+        version=outcome.version + (1 if news else 0),
     )
 
 
-def _counts(numbers: Mapping[str, float | None]) -> tuple[float | None, ...]:
-    return tuple(numbers.get(name) for name in COUNTS)
+def _told(numbers: Mapping[str, float | None]) -> tuple[float | None, ...]:
+    found = ((numbers.get(name), decimals) for name, decimals in TOLD.items())
+    return tuple(None if value is None else round(value, decimals) for value, decimals in found)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.evidence.store import evidence
@@ -23,7 +23,8 @@ MOST_SIBLINGS = 50
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Event times, each list in order. `of_product`: the untreated are of the item's product only."""
+    """Event times, each list in order. `untreated_themes`: whose those of the untreated are;
+    `of_product`: they are of the item's product only."""
 
     treated: Sequence[datetime]
     untreated: Sequence[datetime]
@@ -55,19 +56,19 @@ async def gather(conn: AsyncConnection, outcome: Outcome) -> Gathered:
     treated_times = _flat(await _times(conn, outcome, evidence.c.theme_id.in_(treated)))
     own = select(themes.c.id).where(*beside, themes.c.product == outcome.product, ~near)
     everybody = select(themes.c.id).where(*beside, ~near)
-    untreated_times = _flat(await _times(conn, outcome, evidence.c.theme_id.in_(own)))
+    untreated = await _times(conn, outcome, evidence.c.theme_id.in_(own))
     before = partial(_before, moment=outcome.delivered_at)
     enough = max(1, WELL_COUNTED * before(treated_times))
-    of_product = before(untreated_times) >= enough
+    of_product = before(_flat(untreated)) >= enough
     if not of_product:
-        untreated_times = _flat(await _times(conn, outcome, evidence.c.theme_id.in_(everybody)))
+        untreated = await _times(conn, outcome, evidence.c.theme_id.in_(everybody))
     first = await _first(conn, treated)
     return Gathered(
         # The first one of all tells how far back the theme's own past reaches.
         treated=([first] if first and first <= outcome.watch_from else []) + treated_times,
-        untreated=untreated_times,
+        untreated=_flat(untreated),
         siblings=await _times(conn, outcome, evidence.c.theme_id.in_(names)),
-        untreated_themes=await _count(conn, own if of_product else everybody),
+        untreated_themes=len(untreated),
         of_product=of_product,
     )
 
@@ -110,10 +111,6 @@ async def _first(conn: AsyncConnection, theme_ids: Sequence[str]) -> datetime | 
         evidence.c.theme_id.in_(theme_ids), evidence.c.kind == "incident"
     )
     return (await conn.execute(query)).scalar_one()
-
-
-async def _count(conn: AsyncConnection, query: Select[tuple[str]]) -> int:
-    return (await conn.execute(select(func.count()).select_from(query.subquery()))).scalar_one()
 
 
 def _flat(times: Mapping[str, Sequence[datetime]]) -> list[datetime]:

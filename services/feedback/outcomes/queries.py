@@ -27,8 +27,8 @@ class VerdictView(View):
 
 
 class OutcomeView(View):
-    """Whether a delivered item worked: expected against observed. `as_of` is when this verdict was
-    reached, by event time; `final`: the time to watch is over."""
+    """Whether a delivered item worked: expected against observed, as of the last look at it, by event
+    time. `final`: the time to watch is over, though late evidence may still correct it."""
 
     id: str
     item_id: str

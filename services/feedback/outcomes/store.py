@@ -14,8 +14,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -37,7 +39,7 @@ outcomes = Table(
     Column("theme_ids", Json, nullable=False),
     Column("delivered_at", UtcDateTime, nullable=False),
     Column("watch_from", UtcDateTime, nullable=False),
-    Column("watch_until", UtcDateTime, nullable=False),
+    Column("watch_until", UtcDateTime, nullable=False, index=True),
     Column("release", Text),
     Column("expected_reduction", Float, nullable=False),
     Column("verdict", Text, nullable=False),
@@ -109,6 +111,16 @@ def _values(one: Outcome) -> dict[str, Any]:
     return {**values, "theme_ids": list(one.theme_ids), "numbers": dict(one.numbers)}
 
 
+async def mark_watching(conn: AsyncConnection, first: datetime, last: datetime) -> None:
+    """Have the outcomes looked at again that watch any of the time from `first` to `last`."""
+    query = update(outcomes).where(
+        outcomes.c.watch_until >= first,
+        outcomes.c.watch_from <= last,
+        outcomes.c.due_at.is_distinct_from(outcomes.c.delivered_at),
+    )
+    await conn.execute(query.values(due_at=outcomes.c.delivered_at))
+
+
 async def mark_due(conn: AsyncConnection, theme_ids: Iterable[str], first: datetime) -> None:
     """Have the outcomes looked at again that these themes bear on, if evidence as old as `first`
     lies in the time that they watch."""
@@ -125,11 +137,15 @@ async def mark_due(conn: AsyncConnection, theme_ids: Iterable[str], first: datet
         await conn.execute(query.values(due_at=outcomes.c.delivered_at))
 
 
-async def due(conn: AsyncConnection, as_of: datetime, limit: int) -> list[Outcome]:
-    """Outcomes to look at again as of then, longest due first; locked."""
+async def due(conn: AsyncConnection, as_of: datetime, limit: int, *, stale: bool) -> list[Outcome]:
+    """Outcomes to look at again as of then, longest due first; locked. `stale`: also those that are
+    not due yet, where the last look was as of an earlier time and was not the final one."""
+    late = outcomes.c.due_at <= as_of
+    if stale:
+        late = or_(late, and_(outcomes.c.due_at.is_not(None), outcomes.c.as_of < as_of))
     query = (
         select(outcomes)
-        .where(outcomes.c.due_at <= as_of)
+        .where(late)
         .order_by(outcomes.c.due_at, outcomes.c.id)
         .limit(limit)
         .with_for_update()

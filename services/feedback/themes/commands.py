@@ -3,7 +3,7 @@ transaction."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +19,9 @@ from shared.contracts.feedback import ThemeSplit
 from shared.ids import new_id
 from shared.outbox import publish
 from shared.refusals import VersionMismatch
+
+TELL_AGAIN = timedelta(hours=24)
+"""How old the numbers that were told of a theme may grow, by event time, while events come in."""
 
 
 async def merge(
@@ -133,8 +136,23 @@ async def take_policy_changes(conn: AsyncConnection) -> None:
 async def review_due(conn: AsyncConnection, as_of: datetime, ctx: Context, limit: int) -> int:
     """Reassess the themes whose state may have changed by then though nothing came in; returns how
     many were looked at."""
-    due = await store.due(conn, as_of, limit)
-    if due:
-        touched = {theme_id: Touch(ctx.about(theme_id), changed=False) for theme_id in due}
+    return await _look_again(conn, await store.due(conn, as_of, limit), as_of, ctx)
+
+
+async def tell_again(
+    conn: AsyncConnection, as_of: datetime, ctx: Context, limit: int, *, quiet: bool
+) -> int:
+    """Bring the numbers up to then that the others have of escalated themes and of those that ever
+    were; returns how many were looked at. `quiet`: nothing comes in, so that all may be told anew,
+    not only those that were told long ago."""
+    before = as_of if quiet else as_of - TELL_AGAIN
+    return await _look_again(conn, await store.told_before(conn, before, limit), as_of, ctx)
+
+
+async def _look_again(
+    conn: AsyncConnection, theme_ids: Sequence[str], as_of: datetime, ctx: Context
+) -> int:
+    touched = {theme_id: Touch(ctx.about(theme_id), changed=False) for theme_id in theme_ids}
+    if touched:
         await reassess(conn, touched, as_of)
-    return len(due)
+    return len(touched)

@@ -42,9 +42,10 @@ class Theme:
     """One recurring pain of one product.
 
     `state` and `rose_at` follow from the ledger, the policies and the horizon alone. `told` and
-    `announced` (detector → when it rose) are what was published about them; `review_at` is the
-    event time at which the state may change though nothing comes in; `dismissed_at` is when its
-    candidate was last declined; `title_given` says that a person named it.
+    `announced` (detector → when it rose) are what was published about them, and `told_as_of` is as
+    of when its numbers last were: None if it never escalated; `review_at` is the event time at
+    which the state may change though nothing comes in; `dismissed_at` is when its candidate was
+    last declined; `title_given` says that a person named it.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Theme:
     rose_at: datetime | None = None
     told: State = "quiet"
     announced: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
+    told_as_of: datetime | None = None
     dismissed_at: datetime | None = None
     merged_into: str | None = None
     review_at: datetime | None = None

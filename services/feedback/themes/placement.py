@@ -39,16 +39,18 @@ class _Batch:
     """Incident id → the story of the last event that changed its entry."""
     moving: dict[str, str] = field(default_factory=dict[str, str])
     """Incident id → the key of the theme it belongs to, for new and reassigned ones."""
+    times: set[datetime] = field(default_factory=set[datetime])
+    """When the changed evidence happened; of what was redated, both before and after."""
     unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The themes whose evidence changed, the time of the oldest evidence that did, and how many
-    events were of incidents whose opening was never heard of."""
+    """The themes whose evidence changed, the first and the last time that any of it lies or lay at,
+    and how many events were of incidents whose opening was never heard of."""
 
     theme_ids: frozenset[str]
-    oldest: datetime | None
+    span: tuple[datetime, datetime] | None
     unknown: int
 
 
@@ -63,8 +65,7 @@ async def place(
         return Placed(frozenset(), None, batch.unknown)
     touched = await _write(conn, batch, as_of)
     await reassess(conn, touched, as_of)
-    oldest = min(batch.entries[incident_id].at for incident_id in batch.changed)
-    return Placed(frozenset(touched), oldest, batch.unknown)
+    return Placed(frozenset(touched), (min(batch.times), max(batch.times)), batch.unknown)
 
 
 def _fold(events: Sequence[Event], entries: dict[str, Entry], now: datetime) -> _Batch:
@@ -83,6 +84,7 @@ def _fold(events: Sequence[Event], entries: dict[str, Entry], now: datetime) -> 
         if after is before:
             continue
         entries[data.incident_id] = after
+        batch.times |= {one.at for one in (before, after) if one is not None}
         batch.changed[data.incident_id] = Context.following(event, service="feedback", now=now)
         if before is None or (before.product, before.service) != (after.product, after.service):
             batch.moving[data.incident_id] = key_of(after)
@@ -209,6 +211,7 @@ def merged_away(
         rose_at=None,
         merged_into=into,
         review_at=None,
+        told_as_of=None,
         evidence_count=0,
     )
     return theme_event(gone, ThemeMerged, at, ctx, into_theme_id=into, by=by, reason=reason)

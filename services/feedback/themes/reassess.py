@@ -77,7 +77,8 @@ async def reassess(conn: AsyncConnection, touched: Mapping[str, Touch], as_of: d
 
     Publishes, per theme: evidence.recorded for newly placed incidents; theme.escalated for a rise
     that holds and was not told yet; theme.quieted when the last one fell; else, for a theme that
-    ever escalated, theme.evidence_changed.
+    ever escalated, theme.evidence_changed when its evidence did, or when time alone made other
+    numbers of it since they were told last.
     """
     loaded = await store.load_many(conn, touched)
     live = {id_: theme for id_, theme in loaded.items() if theme.state != "merged"}
@@ -195,6 +196,7 @@ _template = lru_cache(maxsize=20_000)(fingerprint.template)
 # escalated  | escalated, by a rise not yet told    | theme.escalated
 # escalated  | quiet                                | theme.quieted
 # any        | the same, evidence changed, ever told | theme.evidence_changed
+# any        | the same, numbers moved, ever told     | theme.evidence_changed
 def _tell(theme: Theme, seen: Seen, touch: Touch) -> tuple[Theme, list[Event]]:
     """What has to be said about the theme, and the theme once it is said."""
     events: list[Event] = []
@@ -204,23 +206,44 @@ def _tell(theme: Theme, seen: Seen, touch: Touch) -> tuple[Theme, list[Event]]:
         theme, event = theme_event(theme, contract, at, touch.ctx, **said)
         events.append(event)
 
+    def say_numbers(contract: type[ThemeEvent], at: datetime, **said: Any) -> None:
+        nonlocal theme
+        theme = replace(theme, told_as_of=seen.as_of)
+        say(contract, at, **said, evidence=numbers(seen.ledger.summary(seen.as_of)))
+
     for start in range(0, len(touch.incident_ids), MOST_IDS):
         some = list(touch.incident_ids[start : start + MOST_IDS])
         say(EvidenceRecorded, seen.as_of, incident_ids=some)
     detected = seen.detected
     if new := _untold(theme, detected):
         theme = replace(theme, told="escalated", announced={**theme.announced, **new})
-        said = {"reasons": _data(detected.reasons()), "evidence": _numbers(seen)}
-        say(ThemeEscalated, min(new.values()), **said)
+        say_numbers(ThemeEscalated, min(new.values()), reasons=_data(detected.reasons()))
     elif theme.told == "escalated" and detected.state == "quiet":
         theme = replace(theme, told="quiet")
         asked = explain(seen.material, seen.policies, seen.as_of, theme.dismissed_at, seen.start)
         why = tuple(reason for found in asked.values() for reason in found.reasons)
-        said = {"reasons": _data(why), "evidence": _numbers(seen)}
-        say(ThemeQuieted, detected.fell_at or seen.as_of, **said)
-    elif theme.announced and touch.changed:
-        say(ThemeEvidenceChanged, seen.as_of, evidence=_numbers(seen))
+        say_numbers(ThemeQuieted, detected.fell_at or seen.as_of, reasons=_data(why))
+    elif theme.announced and (touch.changed or _moved_on(theme, seen)):
+        say_numbers(ThemeEvidenceChanged, seen.as_of)
+    elif theme.told_as_of is not None:
+        theme = replace(theme, told_as_of=max(theme.told_as_of, seen.as_of))
     return theme, events
+
+
+def _moved_on(theme: Theme, seen: Seen) -> bool:
+    """Whether time made other numbers of this ledger since they were told; every change of the
+    ledger itself was told.
+
+    How long ago the earlier incidents were is no news of a theme that was silent for a fortnight: it
+    only serves to say how surprising the newest ones are.
+    """
+    if theme.told_as_of is None or theme.told_as_of >= seen.as_of:
+        return False
+    told, now = seen.ledger.summary(theme.told_as_of), seen.ledger.summary(seen.as_of)
+    told = replace(told, as_of=now.as_of)
+    if told.opened_14d == now.opened_14d == 0:
+        told = replace(told, earlier_days=now.earlier_days)
+    return told != now
 
 
 def _untold(theme: Theme, detected: Detected) -> dict[str, datetime]:
@@ -234,7 +257,3 @@ def _untold(theme: Theme, detected: Detected) -> dict[str, datetime]:
 
 def _data(reasons: tuple[Reason, ...]) -> list[ReasonData]:
     return [ReasonData.model_validate(reason.to_json()) for reason in reasons]
-
-
-def _numbers(seen: Seen) -> Any:
-    return numbers(seen.ledger.summary(seen.as_of))

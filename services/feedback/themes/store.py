@@ -38,6 +38,7 @@ themes = Table(
     Column("rose_at", UtcDateTime),
     Column("told", Text, nullable=False),
     Column("announced", Json, nullable=False),
+    Column("told_as_of", UtcDateTime, index=True),
     Column("dismissed_at", UtcDateTime),
     Column("merged_into", Text, index=True),
     Column("evidence_count", Integer, nullable=False),
@@ -204,6 +205,17 @@ async def due(conn: AsyncConnection, as_of: datetime, limit: int) -> list[str]:
         select(themes.c.id)
         .where(themes.c.review_at <= as_of)
         .order_by(themes.c.review_at, themes.c.id)
+        .limit(limit)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def told_before(conn: AsyncConnection, before: datetime, limit: int) -> list[str]:
+    """Live themes whose numbers were last told as of an earlier time; the oldest told first."""
+    query = (
+        select(themes.c.id)
+        .where(themes.c.told_as_of < before)
+        .order_by(themes.c.told_as_of, themes.c.id)
         .limit(limit)
     )
     return list((await conn.execute(query)).scalars())

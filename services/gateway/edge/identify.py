@@ -42,11 +42,11 @@ def identified(app: ASGIApp) -> ASGIApp:
             try:
                 await app(inner, receive, tagged)
             except Exception:
-                logger.exception("request failed", path=scope["path"])
                 if not started:
+                    logger.exception("request failed", path=scope["path"])
                     await refuse(inner, receive, tagged, 500, "internal-error", CRASHED)
                 elif not ended:
-                    raise
+                    raise  # the server cuts the connection, so that half an answer isn't taken for one
 
     return wrapped
 

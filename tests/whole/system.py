@@ -1,0 +1,104 @@
+"""A running Groundswell as a client sees it, and what is on its disk."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+PROBLEM = "application/problem+json"
+TYPE_PREFIX = "urn:groundswell:problem:"
+ALERTMANAGER_API = "/api/v2/"
+
+UNCOUNTED = frozenset({"alembic_version", "sqlite_sequence"})
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class System:
+    """Where it listens, the key that opens everything, and its data folder."""
+
+    url: str
+    admin_key: str
+    data: Path
+
+    def client(self, key: str | None = "admin", timeout: float = 60) -> httpx.Client:
+        """A client with the admin key, with another, or with none."""
+        shown = self.admin_key if key == "admin" else key
+        headers = {"Authorization": f"Bearer {shown}"} if shown else {}
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=timeout)
+
+
+def rows(system: System) -> dict[str, int]:
+    """How many rows each table of each file holds, the broker's log among them."""
+    counted: dict[str, int] = {}
+    for file in sorted(system.data.glob("*.sqlite3")):
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as conn:
+            tables = conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for (table,) in tables:
+                if table not in UNCOUNTED:
+                    (number,) = conn.execute(f'SELECT count(*) FROM "{table}"').fetchone()
+                    counted[f"{file.stem}.{table}"] = number
+    return counted
+
+
+def summary(system: System) -> Mapping[str, Any]:
+    """What the system counts of itself."""
+    with system.client() as client:
+        answer = client.get("/v1/summary")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def quiet(system: System) -> dict[str, int]:
+    """Wait until nothing is left to deliver and no row comes or goes; the rows that there are then."""
+    deadline = time.monotonic() + PATIENCE
+    before = rows(system)
+    while time.monotonic() < deadline:
+        time.sleep(0.4)
+        after = rows(system)
+        if after == before and not waiting(after):
+            return after
+        before = after
+    raise AssertionError(f"it never came to rest: {waiting(before)}")
+
+
+def waiting(counted: Mapping[str, int]) -> dict[str, int]:
+    """The outboxes that hold something."""
+    return {table: n for table, n in counted.items() if table.endswith(".outbox") and n}
+
+
+def eventually(said: Callable[[], Any], what: str) -> Any:
+    """Poll until it says something true; fail with `what` when that takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := said():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not come about")
+
+
+def check_refusal(answer: httpx.Response) -> dict[str, Any]:
+    """Assert that this 4xx or 503 is said as it must be; its problem document, or one made of a string.
+
+    Alertmanager's API is answered as an Alertmanager answers: its clients read JSON strings only.
+    """
+    shown = f"{answer.request.method} {answer.request.url} → {answer.status_code} {answer.text[:500]}"
+    if answer.request.url.path.startswith(ALERTMANAGER_API):
+        detail = answer.json()
+        assert isinstance(detail, str), shown
+        assert detail, shown
+        return {"detail": detail, "type": None, "status": answer.status_code}
+    assert answer.headers["content-type"] == PROBLEM, shown
+    problem = answer.json()
+    assert problem["type"].startswith(TYPE_PREFIX), shown
+    assert problem["type"] != TYPE_PREFIX, shown
+    assert problem["status"] == answer.status_code, shown
+    assert problem["title"], shown
+    assert problem["title"] != "Error", f"{shown}: its status has no title"
+    assert len(problem["detail"]) > 10, shown
+    return problem
