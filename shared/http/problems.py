@@ -126,8 +126,12 @@ async def _failed(request: Request, error: Exception) -> Response:
     return problem(request_id_of(request), 500, "internal-error", detail)
 
 
+def described(status: int) -> dict[str, Any]:
+    """How the OpenAPI document describes the error answer of this status."""
+    return {"model": ProblemDocument, "description": TITLES[status], "content": {MEDIA_TYPE: {}}}
+
+
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDocument, "description": TITLES[status], "content": {MEDIA_TYPE: {}}}
-    for status in (400, 401, 403, 404, 409, 412, 413, 422, 503)
+    status: described(status) for status in (400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
 }
 """The error answers that every operation documents."""

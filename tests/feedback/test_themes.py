@@ -15,6 +15,7 @@ from tests.feedback.conftest import (
     opened,
     reassigned,
     recurring,
+    redated,
     resolved,
 )
 
@@ -222,3 +223,21 @@ async def test_a_steady_theme_does_not_seem_to_begin_where_its_loaded_rows_begin
     assert after["reasons"][0]["name"] == "within_baseline"
     await feedback.hear(*[opened(f"out_{n}", day(241 + n / 2)) for n in range(30)])
     assert (await feedback.the_theme())["state"] == "escalated"
+
+
+async def test_an_incident_that_began_at_another_time_counts_from_then(feedback: Feedback) -> None:
+    far = [opened(f"inc_{n}", day(n * 40), customers_affected=10) for n in range(5)]
+    await feedback.hear(*far, resolved("inc_4", 2, day(160.5), day(160)))
+    assert (await feedback.the_theme())["state"] == "quiet"
+    await feedback.hear(*[redated(f"inc_{n}", 2, day(150 + n), day(n * 40)) for n in range(4)])
+    theme = await feedback.the_theme()
+    assert (theme["state"], theme["rose_at"]) == ("escalated", "2026-08-09T09:00:00Z")
+    assert theme["evidence"]["first_at"] == "2026-07-30T09:00:00Z"
+    before = await feedback.types()
+    await feedback.hear(redated("inc_0", 2, day(1), day(0)), redated("inc_4", 1, day(1), day(0)))
+    assert await feedback.the_theme() == theme
+    assert await feedback.types() == before
+    await feedback.hear(redated("inc_4", 3, day(161), day(160)))
+    (row, *_) = (await feedback.get(f"/v1/themes/{theme['id']}/evidence"))["items"]
+    assert (row["at"], row["ended_at"]) == ("2026-08-10T09:00:00Z", "2026-08-10T09:00:00Z")
+    assert (await feedback.the_theme())["evidence"]["as_of"] == "2026-08-10T09:00:00Z"

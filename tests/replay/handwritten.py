@@ -13,7 +13,7 @@ from services.replay.source import Line
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "number",
     "incident_state",
     "reopen_count",

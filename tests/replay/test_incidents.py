@@ -1,6 +1,7 @@
 """Rows become incidents: what happened is what changed between rows, and nothing is known too early."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from services.replay.cells import Cells
 from services.replay.incidents import Version, history_of, incidents_of
-from services.replay.mapping import SERVICENOW, with_options
+from services.replay.mapping import SERVICENOW, Stage, with_options
+from shared.contracts.incidents import Severity
 from tests.replay.handwritten import NOW, lines, one, read, row, told
 
 LIFE = [
@@ -218,8 +220,8 @@ def test_moments_without_a_zone_are_of_the_mapped_one():
 
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
-STAGES = st.sampled_from([None, "open", "acknowledged", "resolved", "closed"])
-SEVERITIES = st.sampled_from([None, "critical", "low"])
+STAGES = st.sampled_from((None, *get_args(Stage)))
+SEVERITIES = st.sampled_from((None, *get_args(Severity)))
 
 
 @st.composite

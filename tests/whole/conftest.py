@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from services.standalone import running
 from shared.settings import Settings
@@ -37,7 +38,8 @@ def system_at(data: Path) -> Iterator[System]:
 
     def run() -> None:
         try:
-            asyncio.run(live())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(live())
         except BaseException as error:  # told to whoever waits, in the other thread
             failed.append(error)
         finally:

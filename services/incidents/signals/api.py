@@ -22,7 +22,7 @@ from shared.context import Context
 from shared.http.context import Db, needs
 from shared.http.fields import View
 from shared.http.pages import Cursor, Limit, Page
-from shared.http.problems import FieldProblem, problem, request_id_of
+from shared.http.problems import FieldProblem, described, problem, request_id_of
 from shared.refusals import Overloaded
 
 router = APIRouter(tags=["signals"])
@@ -74,6 +74,7 @@ async def _write(request: Request, parse: Parse, ctx: Context) -> list[Written]:
 
 @hot.post(
     "/api/v2/alerts",
+    response_class=Response,
     summary="Alerts, as Prometheus sends them to an Alertmanager",
     openapi_extra=_body("Alertmanager API v2: a list of alerts", [POSTED_ALERT]),
 )
@@ -112,6 +113,7 @@ async def post_alertmanager(request: Request, ctx: Sender) -> Response:
     status_code=202,
     response_model=SignalsTaken,
     summary="Signals in our own format: one, or a list",
+    responses={429: described(429)},
     openapi_extra=_body("One signal or a list of them; only `title` is needed", STATED_ALERT),
 )
 async def post_signals(request: Request, ctx: Sender) -> Response:
