@@ -58,7 +58,10 @@ Happened = Annotated[AwareDatetime, AfterValidator(_happened)]
 Planned = Annotated[AwareDatetime, AfterValidator(_planned)]
 """A time that may lie in the future."""
 
-Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
-Amount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000_000)]
+"""A whole number in a body; neither `true` nor `"3"` is one."""
+
+Amount = Annotated[float, Field(strict=True, ge=0, le=1e12, allow_inf_nan=False)]
+"""A number in a body, whole or not."""
 
 JsonObject = dict[str, Any]

@@ -34,6 +34,11 @@ TITLES = {
 }
 
 
+UNREADABLE = "There was an error parsing the body"
+"""What FastAPI says of bytes that aren't UTF-8; it doesn't say what to do."""
+ONE_DOCUMENT = "send one complete JSON document"
+
+
 class FieldProblem(BaseModel):
     """One field that is wrong, and why."""
 
@@ -101,6 +106,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _field(entry: dict[str, Any]) -> FieldProblem:
+    if entry["type"] == "json_invalid":
+        why = entry.get("ctx", {}).get("error", "it can't be read")
+        return FieldProblem(field="body", message=f"is not JSON: {why}; {ONE_DOCUMENT}")
     where = ".".join(str(part) for part in entry["loc"])
     return FieldProblem(field=_clean(where)[:200], message=_clean(str(entry["msg"]))[:500])
 
@@ -117,6 +125,10 @@ async def _http(request: Request, error: Exception) -> Response:
     detail = str(error.detail)
     if error.status_code == 404 and detail == "Not Found":
         detail = f"There is nothing at {request.url.path}; see /docs for what there is."
+    elif error.status_code == 405:
+        detail = f"{request.method} is not possible at {request.url.path}; see /docs for what is."
+    elif error.status_code == 400 and detail == UNREADABLE:
+        detail = f"The body is not JSON in UTF-8; {ONE_DOCUMENT}."
     return problem(request_id_of(request), error.status_code, slug, detail, None, headers)
 
 

@@ -53,7 +53,7 @@ def after_delivery() -> list[Event]:
         redated("b_5", 2, day(62), day(15)),
         redated(beside[2].subject, 2, day(30), beside[2].time),
     ]
-    return [*treated, *beside, *corrected, resolved("b_1", 2, day(89), day(1))]
+    return [*treated, *beside, *corrected, resolved("old", 2, day(89), day(1))]
 
 
 def shuffled(seed: int, events: Sequence[Event], largest: int) -> Batches:
@@ -119,7 +119,8 @@ async def test_a_verdict_settles_whenever_it_was_looked_at(
     for name, (batches, watched) in cuts(after_delivery(), first="a_").items():
         feedback = await fresh(name, clock, make_database)
         async with feedback.client:
-            await feedback.hear(*steady("b", 0, DELIVERED, 9), *neighbours("n", 0, DELIVERED))
+            before = [*steady("b", 0, DELIVERED, 9), *neighbours("n", 0, DELIVERED)]
+            await feedback.hear(*before, opened("old", day(1), service="old"))
             (theme,) = await feedback.themes(service="payments")
             await feedback.hear_roadmap(delivered([theme["id"]], day(DELIVERED)))
             await heard(feedback, batches, watched=watched)

@@ -181,7 +181,7 @@ async def test_an_interrupted_replay_goes_on_where_it_was(
     client: httpx.AsyncClient, db: Database, log: Path, tmp_path: Path
 ) -> None:
     state = tmp_path / "state.json"
-    async with through(Faulty(client, {4: problem(403)})) as cut:
+    async with through(Faulty(client, {3: problem(403)})) as cut:
         with pytest.raises(NotTaken):
             await bring_in(cut, log, state=state)
     assert msgspec.json.decode(state.read_bytes())["taken"] >= 1
@@ -197,7 +197,7 @@ async def test_a_bookmark_of_another_data_folder_is_not_believed(
     client: httpx.AsyncClient, log: Path, tmp_path: Path, make_database: MakeDatabase
 ) -> None:
     state = tmp_path / "state.json"
-    async with through(Faulty(client, {4: problem(403)})) as cut:
+    async with through(Faulty(client, {3: problem(403)})) as cut:
         with pytest.raises(NotTaken):
             await bring_in(cut, log, state=state)
     empty = await make_database("another", MIGRATIONS)

@@ -8,13 +8,18 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from shared.context import Context
 from shared.http.context import authorize
 
 LONGEST = 100
 """Characters of a traceparent."""
+
+ALERTMANAGER_API = "/api/v2/"
+"""Its clients read errors as JSON strings only."""
 
 Endpoint = Callable[[Request, Context], Awaitable[Response]]
 
@@ -31,7 +36,12 @@ class HotRoute(APIRoute):
         async def handle(request: Request) -> Response:
             stated = request.headers.get("traceparent")
             traceparent = stated if stated and len(stated) <= LONGEST else None
-            ctx = authorize(request, scopes, traceparent)
+            try:
+                ctx = authorize(request, scopes, traceparent)
+            except HTTPException as error:
+                if not self.path.startswith(ALERTMANAGER_API):
+                    raise
+                return JSONResponse(str(error.detail), error.status_code, error.headers)
             return await endpoint(request, ctx)
 
         return handle
