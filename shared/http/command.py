@@ -1,7 +1,8 @@
 """Runs a command for an endpoint: one transaction, then the answer. Nothing is said before the commit."""
 
+import json
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -41,7 +42,7 @@ async def run(
         try:
             async with db.begin() as conn:
                 if once and (kept := await idempotency.find(conn, once)):
-                    return _answer(kept[1], kept[0], None)
+                    return _answer(kept[1], kept[0], _version_in(kept[1]))
                 shown = view(await work(conn))
                 text = shown.model_dump_json()
                 if once:
@@ -52,6 +53,12 @@ async def run(
         else:
             return _answer(text, status, getattr(shown, "version", None))
     raise AssertionError("unreachable: the last attempt answers or raises")
+
+
+def _version_in(kept: str) -> int | None:
+    """The version that a kept answer carries, so that given again it has its ETag again."""
+    shown: Any = json.loads(kept)
+    return shown.get("version") if isinstance(shown, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def _answer(text: str, status: int, version: int | None) -> Response:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -71,14 +72,40 @@ def _decode(cursor: str, sort: Sequence[ColumnElement[Any]]) -> list[ColumnEleme
         "This cursor is not one of ours; leave it out to begin at the first page."
     )
     try:
-        plain = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        keys = [parse_rfc3339(str(key["t"])) if isinstance(key, dict) else key for key in plain]  # pyright: ignore[reportUnknownArgumentType]
-    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError) as error:
+        plain: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        keys = [_key(one) for one in plain] if isinstance(plain, list) else []  # pyright: ignore[reportUnknownVariableType]
+    except (binascii.Error, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise wrong from error
     if len(keys) != len(sort):
         raise wrong
-    for key, column in zip(keys, sort, strict=True):
-        expected = (int, float) if column.type.python_type is float else column.type.python_type
-        if isinstance(key, bool) or not isinstance(key, expected):
-            raise wrong
+    if not all(_fits(key, column) for key, column in zip(keys, sort, strict=True)):
+        raise wrong
     return [literal(key, column.type) for key, column in zip(keys, sort, strict=True)]
+
+
+def _key(plain: Any) -> Any:
+    return parse_rfc3339(str(plain["t"])) if isinstance(plain, dict) else plain  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _fits(key: object, column: ColumnElement[Any]) -> bool:
+    """Can this be a value of the column? What no engine can hold must not get as far as one."""
+    expected = column.type.python_type
+    match key:
+        case bool():
+            return expected is bool
+        case int():
+            return expected in (int, float) and -(2**63) <= key < 2**63
+        case float():
+            return expected is float and math.isfinite(key)
+        case str():
+            return expected is str and _encodable(key)
+        case _:
+            return isinstance(key, expected)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

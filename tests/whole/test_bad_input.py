@@ -38,6 +38,7 @@ CURSORS = [
     "W" * 1999,
 ]
 
+
 def got(name: str, path: str, status: int, slug: str, says: str, **more: Any) -> Bad:
     return Bad(name, path, status, slug, says, method="GET", headers={}, **more)
 
@@ -86,7 +87,9 @@ def keys() -> list[Bad]:
             "foreign": "gsw_\xe9",
         }.items():
             says = "ask an administrator"
-            found.append(Bad(f"a {name} key", path, 401, "key-refused", says, "POST", good, key=key))
+            found.append(
+                Bad(f"a {name} key", path, 401, "key-refused", says, "POST", good, key=key)
+            )
         says = "send `Authorization"
         found.append(Bad("no key", path, 401, "key-missing", says, "POST", good, key=None))
     return found

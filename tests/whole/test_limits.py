@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.whole.conftest import system_at
-from tests.whole.system import System, check_refusal, quiet
+from tests.whole.system import System, check_refusal, quiet, summary
 
 ROOM = 5
 POSTS = 240
@@ -25,21 +25,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             yield found
 
 
-def alerts(post: int) -> list[dict[str, Any]]:
-    """What one post holds; no other post holds any of it."""
-    return [
-        {"labels": {"alertname": f"Overload{post}", "number": str(number)}}
-        for number in range(EACH)
-    ]
+def named(path: str, post: int) -> str:
+    """The alert name of all that one post holds, and of nothing else."""
+    return f"Overload of {path} {post}"
 
 
 def body(path: str, post: int) -> Any:
     """The post as this address wants it."""
+    labels = [{"alertname": named(path, post), "number": str(n)} for n in range(EACH)]
     if path == "/api/v2/alerts":
-        return alerts(post)
+        return [{"labels": one} for one in labels]
     if path == "/ingest/alertmanager":
-        return {"alerts": [{"status": "firing", **one} for one in alerts(post)]}
-    return [{"title": f"Overload{post}", "labels": one["labels"]} for one in alerts(post)]
+        return {"alerts": [{"status": "firing", "labels": one} for one in labels]}
+    return [{"title": "Overload", "labels": one} for one in labels]
 
 
 async def flood(system: System, path: str) -> list[httpx.Response]:
@@ -56,14 +54,14 @@ async def flood(system: System, path: str) -> list[httpx.Response]:
 def stored(system: System) -> Counter[str]:
     """How many signals of each post there are, read page by page."""
     found: Counter[str] = Counter()
-    cursor: str | None = None
+    asked: dict[str, Any] = {"limit": 200}
     with system.client() as client:
         while True:
-            page = client.get("/v1/signals", params={"limit": 200} | ({"cursor": cursor} if cursor else {}))
-            found.update(one["labels"]["alertname"] for one in page.json()["items"])
-            cursor = page.json()["next"]
-            if cursor is None:
+            page = client.get("/v1/signals", params=asked).json()
+            found.update(one["labels"]["alertname"] for one in page["items"])
+            if page["next"] is None:
                 return found
+            asked["cursor"] = page["next"]
 
 
 @pytest.mark.parametrize(
@@ -71,20 +69,30 @@ def stored(system: System) -> Counter[str]:
     [("/api/v2/alerts", 200, 503), ("/ingest/alertmanager", 202, 503), ("/v1/signals", 202, 429)],
 )
 def test_an_overload_is_told_to_each_sender_in_the_status_on_which_it_tries_again(
-    path: str, taken: int, refused: int, tmp_path_factory: pytest.TempPathFactory, small: System
+    path: str, taken: int, refused: int, small: System
 ) -> None:
-    before = stored(small)
+    before = total(small)
     answers = asyncio.run(flood(small, path))
     assert {answer.status_code for answer in answers} == {taken, refused}
-    for answer in answers:
+    held = stored(small)
+    for number, answer in enumerate(answers):
         if answer.status_code == refused:
             assert int(answer.headers["retry-after"]) >= 1
             assert "send it again" in check_refusal(answer)["detail"]
-    quiet(small)
-    held = stored(small) - before
-    for number, answer in enumerate(answers):
-        name = f"Overload{number}"
-        if answer.status_code == taken and before[name] == 0:
-            assert held[name] == EACH, f"{name} was taken and is not all there"
-        if answer.status_code == refused:
-            assert held[name] == 0, f"{name} was refused and is partly there"
+            assert held[named(path, number)] == 0, f"{number} was refused and is partly there"
+        else:
+            assert held[named(path, number)] == EACH, f"{number} was taken and is not all there"
+    kept = [answer for answer in answers if answer.status_code == taken]
+    assert total(small) - before == EACH * len(kept)
+
+    with small.client() as client:
+        for number, answer in enumerate(answers):
+            if answer.status_code == refused:
+                assert client.post(path, json=body(path, number)).status_code == taken
+    assert total(small) - before == EACH * POSTS
+
+
+def total(system: System) -> int:
+    """The signals there are, as the system counts them once it has come to rest."""
+    quiet(system)
+    return summary(system)["signals"]

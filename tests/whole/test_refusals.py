@@ -78,7 +78,7 @@ def test_a_stale_or_garbled_if_match_changes_nothing(
 ) -> None:
     method, path, body = GUARDED[kind]
     address = path.format(things.one(kind))
-    for garbled in ("abc", '"', "-1", '"1", "2"', "9" * 99, "1.5", "\xb2".encode().decode("latin-1")):
+    for garbled in ("abc", '"', "-1", '"1", "2"', "9" * 99, "1.5", "\xb2"):
         headers = [(b"If-Match", garbled.encode("latin-1"))]
         answer = client.request(method, address, json=body, headers=headers)
         refused(answer, 400, "bad-request", "If-Match must be the ETag of an earlier answer")
@@ -178,13 +178,16 @@ def test_a_cursor_of_another_list_is_refused_or_leads_nowhere(client: httpx.Clie
             refused(answer, 422, "invalid-cursor", "leave it out")
 
 
-def test_a_signal_of_an_unknown_service_is_kept_as_unassigned(client: httpx.Client) -> None:
+def test_a_signal_of_an_unknown_service_is_kept_with_product_unassigned(
+    client: httpx.Client,
+) -> None:
     body = {"title": "Who am I", "service": "never-heard-of", "labels": {"odd": "\x00"}}
     taken = client.post("/v1/signals", json=body)
     assert taken.status_code == 202, taken.text
     incident = client.get(f"/v1/incidents/{taken.json()['signals'][0]['incident_id']}").json()
-    assert (incident["service"], incident["product"]) == ("unassigned", "unassigned")
-    assert incident["claimed_service"] == "never-heard-of"
+    assert (incident["service"], incident["product"]) == ("never-heard-of", "unassigned")
+    listed = client.get("/v1/incidents", params={"product": "unassigned"}).json()["items"]
+    assert incident["id"] in [one["id"] for one in listed]
 
 
 def test_the_last_of_two_equal_json_keys_counts_everywhere(client: httpx.Client) -> None:

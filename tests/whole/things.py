@@ -57,7 +57,7 @@ def sow(system: System) -> Things:
         )
         candidates = [
             post("/v1/candidates", {"title": f"Retry {n}", "product": PRODUCT, "reason": "seen"})
-            for n in range(4)
+            for n in range(40)
         ]
         items = [
             post(
@@ -66,6 +66,7 @@ def sow(system: System) -> Things:
             )
             for n, theme in enumerate(themes[:2])
         ]
+        items += [post("/v1/items", {"title": f"Work {n}", "product": PRODUCT}) for n in range(20)]
         post(f"/v1/items/{items[0]['id']}/commit", {"expected_reduction": 0.5})
         accepted = post(f"/v1/candidates/{candidates[3]['id']}/accept", {"horizon": "next"})
     assert accepted["state"] == "accepted"
