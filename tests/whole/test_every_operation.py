@@ -6,6 +6,7 @@ Whatever comes in, the answer is one that the document describes, and never a fa
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import Case, checks
 from schemathesis.core.transport import Response
+from schemathesis.generation.meta import TestPhase
 from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi import checks as openapi
 
@@ -22,7 +24,7 @@ from tests.whole.system import ALERTMANAGER_API, System, check_refusal
 from tests.whole.things import Things, made_real
 
 EXAMPLES = 15
-"""Made-up requests of each operation, besides those that try the edges of its every parameter."""
+"""Made-up requests of each operation, besides those at the edges of its parameters."""
 
 CHECKS = [
     checks.not_a_server_error,
@@ -33,8 +35,14 @@ CHECKS = [
 ]
 METHOD_NOT_ALLOWED = 405
 SAYS_TYPE = frozenset({"content-type"})
-OF_ITSELF = frozenset({"GET /v1/outcomes/{outcome_id}"})
-"""What no request can bring about here: a verdict takes months."""
+NEVER_BY_CHANCE = frozenset(
+    {
+        "GET /v1/outcomes/{outcome_id}",  # a verdict takes months
+        "POST /v1/candidates/{candidate_id}/snooze",  # an end ahead of us, of one still open
+        "POST /v1/catalog/import",  # a YAML file of its own kind
+    }
+)
+"""What made-up requests don't carry out; each service's own tests do."""
 
 schema = schemathesis.openapi.from_dict(document())
 schema.config.phases.coverage.enabled = True
@@ -63,6 +71,11 @@ def session(system: System) -> Iterator[requests.Session]:
 def test_an_operation_answers_as_the_document_says(
     case: Case, system: System, things: Things, session: requests.Session
 ) -> None:
+    if (
+        at_the_edges(case)
+        and crc32(repr((case.path_parameters, case.query, case.body)).encode()) % 3
+    ):
+        return  # every third: all of them take minutes
     made_real(case, things)
     answer = case.call(base_url=system.url, session=session)
     answered.setdefault(case.operation.label, Counter())[answer.status_code] += 1
@@ -77,6 +90,10 @@ def test_an_operation_answers_as_the_document_says(
         answer.status_code >= 400 and case.path.startswith(ALERTMANAGER_API)
     ):
         case.validate_response(answer, checks=CHECKS)
+
+
+def at_the_edges(case: Case) -> bool:
+    return case.meta is not None and case.meta.phase.name == TestPhase.COVERAGE
 
 
 def httpx_of(answer: Response) -> httpx.Response:
@@ -94,7 +111,7 @@ def test_every_operation_was_also_asked_what_it_can_do(things: Things) -> None:
     if not labels <= answered.keys():
         pytest.skip("only some operations were asked; run the whole file")
     never = {label for label in labels if not any(200 <= s < 300 for s in answered[label])}
-    assert never <= OF_ITSELF, never
+    assert never <= NEVER_BY_CHANCE, never
 
 
 def operations() -> list[APIOperation[Any, Any, Any, Any]]:

@@ -12,7 +12,7 @@ from tests.whole.conftest import system_at
 from tests.whole.system import System, check_refusal, quiet, summary
 
 ROOM = 5
-POSTS = 240
+POSTS = 80
 EACH = 3
 
 

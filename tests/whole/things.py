@@ -164,5 +164,7 @@ def _fill(
             wanted = "theme_id" if "/themes/" in case.path else "candidate_id"
         if name == "at":
             fields[name] = datetime.now(UTC).isoformat()
+        elif name == "until":
+            fields[name] = (datetime.now(UTC) + timedelta(days=30)).isoformat()
         elif there := things.any(wanted, chance):
             fields[name] = [there] if isinstance(made_up, list) else there

@@ -1,5 +1,6 @@
 """HTTP of the catalog."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -22,6 +23,9 @@ router = APIRouter(tags=["catalog"])
 Reader = Annotated[Context, needs("incidents:read")]
 Writer = Annotated[Context, needs("incidents:write")]
 ServiceName = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+
+
+COMPONENT = "kind: Component\nmetadata: {name: payments}\nspec: {system: shop, owner: team-a}\n"
 
 
 class ServiceBody(Body):
@@ -74,13 +78,14 @@ async def register_service(
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/yaml": {"schema": {"type": "string"}}},
+            "content": {"application/yaml": {"schema": {"type": "string"}, "example": COMPONENT}},
         }
     },
 )
 async def import_catalog(request: Request, ctx: Writer) -> Response:
     """Every Component of the file becomes a service; all of them, or none when one is invalid."""
-    wanted = backstage.parse(await request.body())
+    # Half a megabyte of YAML takes seconds to read, for which the others must not wait.
+    wanted = await asyncio.to_thread(backstage.parse, await request.body())
     if not wanted:
         raise NothingToImport(
             "The file holds no document of kind Component; send a Backstage catalog-info.yaml."

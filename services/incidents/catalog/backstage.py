@@ -9,10 +9,22 @@ from shared.refusals import Invalid
 
 TIER_KEYS = ("groundswell.dev/tier", "tier", "service-tier")
 LARGEST = 1000
+MOST_ALIASES = 50
+UNREADABLE = (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError)
+"""What PyYAML raises; the last three for a value that its own tag can't be made of."""
 
 
 class CatalogFileInvalid(Invalid):
     """The file is not a Backstage catalog that can be read."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Without aliases: a few lines of them unfold to gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise CatalogFileInvalid("Aliases (*name) are not taken; write the value out.")
+        return super().compose_node(parent, index)
 
 
 def parse(content: bytes) -> list[RegisterService]:
@@ -24,9 +36,10 @@ def parse(content: bytes) -> list[RegisterService]:
     than Component are passed over. Raises CatalogFileInvalid, naming the document.
     """
     try:
-        documents: list[Any] = list(yaml.safe_load_all(content))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CatalogFileInvalid(f"This is not YAML: {error}") from error
+        documents: list[Any] = list(yaml.load_all(content, _Loader))
+    except UNREADABLE as error:
+        why = str(error).encode(errors="replace").decode()[:300]
+        raise CatalogFileInvalid(f"This is not YAML: {why}; mend the file.") from error
     if len(documents) > LARGEST:
         raise CatalogFileInvalid(f"{len(documents)} documents in one file; send at most {LARGEST}.")
     return [
@@ -39,13 +52,19 @@ def parse(content: bytes) -> list[RegisterService]:
 def _component(document: dict[str, Any], number: int) -> RegisterService:
     metadata, spec = _mapping(document.get("metadata")), _mapping(document.get("spec"))
     name = metadata.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= 200:
+    if not isinstance(name, str) or not name.strip() or len(name) > 200:
         raise CatalogFileInvalid(
             f"Document {number}: metadata.name must be a string of 1 to 200 characters."
         )
     marks = {**_mapping(metadata.get("labels")), **_mapping(metadata.get("annotations"))}
-    aliases = str(marks.get("groundswell.dev/aliases", "")).split(",")
-    return RegisterService(
+    listed = marks.get("groundswell.dev/aliases", "")
+    aliases = listed.split(",") if isinstance(listed, str) else []
+    if len(aliases) > MOST_ALIASES or not isinstance(listed, str):
+        raise CatalogFileInvalid(
+            f"Document {number}: groundswell.dev/aliases must be a text of at most {MOST_ALIASES}"
+            " names, with commas between them."
+        )
+    found = RegisterService(
         name=name,
         product=_short(spec.get("system")) or _short(spec.get("domain")) or name,
         owner=_short(spec.get("owner")),
@@ -57,13 +76,24 @@ def _component(document: dict[str, Any], number: int) -> RegisterService:
         ),
         aliases=tuple(alias.strip()[:200] for alias in aliases if alias.strip()),
     )
+    texts = (found.name, found.product, found.owner or "", *found.dependencies, *found.aliases)
+    if not all(map(_storable, texts)):
+        raise CatalogFileInvalid(
+            f"Document {number}: a name holds a NUL or half of a character; remove it."
+        )
+    return found
+
+
+def _storable(text: str) -> bool:
+    return "\x00" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _tier(marks: dict[str, Any], number: int) -> int:
     stated = next((marks[key] for key in TIER_KEYS if key in marks), DEFAULT_TIER)
-    digits = str(stated).lower().removeprefix("tier").strip(" -_")
+    plain = str(stated)[:40] if isinstance(stated, (str, int)) else type(stated).__name__
+    digits = plain.lower().removeprefix("tier").strip(" -_")
     if digits not in {"1", "2", "3", "4"}:
-        raise CatalogFileInvalid(f"Document {number}: tier {stated!r} is not one of 1, 2, 3, 4.")
+        raise CatalogFileInvalid(f"Document {number}: tier {plain!r} is not one of 1, 2, 3, 4.")
     return int(digits)
 
 
