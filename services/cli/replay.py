@@ -57,15 +57,19 @@ def replay(
     """
     from services.replay.mapping import UnusableMapping
     from services.replay.sending import NotTaken
+    from services.replay.settle import CandidatesUnseen
     from services.replay.source import Unreadable
 
+    noted = state or _state(file)
     with api() as known:
         try:
             meant = _mapping(file, mapping, columns or (), source)
-            options = Options(state or _state(file), until and until.replace(tzinfo=UTC), wait)
+            options = Options(noted, until and until.replace(tzinfo=UTC), wait)
             result = asyncio.run(_bring_in(known, file, meant, options))
-        except (UnusableMapping, Unreadable, NotTaken) as refusal:
+        except (UnusableMapping, Unreadable, NotTaken, CandidatesUnseen) as refusal:
             raise Said(str(refusal)) from refusal
+        except OSError as error:
+            raise Said(f"The progress can't be noted in {noted}: {error.strerror}.") from error
     if as_json:
         typer.echo(json.dumps(asdict(result), ensure_ascii=False))
     else:

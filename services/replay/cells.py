@@ -65,14 +65,14 @@ class Cells:
         self.mapping = mapping
         self.latest = now + SKEW
         self.remarks = Remarks()
-        self._missing = frozenset(mapping.missing)
+        self._missing = frozenset(word.casefold() for word in mapping.missing)
         self._stages: dict[str, Stage] = folded(STAGES) | folded(mapping.states)
         self._severities: dict[str, Severity] = folded(SEVERITIES) | folded(mapping.severities)
 
     def text(self, row: Row, column: str | None, most: int) -> str | None:
         """The cell on one line, cut to what the API takes; None when it is missing."""
         cell = " ".join(row.get(column or "", "").replace("\x00", "").split())
-        return None if cell in self._missing else cell[:most]
+        return None if cell.casefold() in self._missing else cell[:most]
 
     def title(self, row: Row) -> str:
         """The title of the incident as this row has it."""

@@ -99,8 +99,8 @@ class ColumnMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Beside STAGES, which holds the usual words; whatever the letter case."""
     severities: dict[str, Severity] = {}
     """Beside SEVERITIES. "2 - High" is looked up whole, then as "2"."""
-    missing: tuple[str, ...] = ("", "?")
-    """What stands where nothing is known."""
+    missing: tuple[str, ...] = ("", "?", "null", "none", "n/a", "nan")
+    """What stands where nothing is known, whatever the letter case."""
     time_formats: tuple[str, ...] = ()
     """For `strptime`, tried in order after RFC 3339."""
     timezone: str = "UTC"

@@ -44,15 +44,15 @@ class Sender:
                 await self.deliver(batch)
                 taken(batch)
 
-        refused: list[NotTaken] = []
+        failed: list[Exception] = []
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(IN_FLIGHT):
                     group.create_task(travel())
-        except* NotTaken as several:
-            refused = [one for one in several.exceptions if isinstance(one, NotTaken)]
-        if refused:
-            raise refused[0]
+        except* Exception as several:  # one is enough to know
+            failed += several.exceptions
+        if failed:
+            raise failed[0]
 
     async def deliver(self, batch: Batch) -> None:
         """Send one batch until it is acknowledged. Raises NotTaken."""

@@ -8,12 +8,17 @@ from typing import Any
 import httpx
 
 from services.demo.quiet import WAITING, sums
+from services.replay.sending import sentence_of
 
 POLL_SECONDS = 1.0
 REST_SECONDS = 6.0
 """Longer than the pauses of the services' timers, which find out what has fallen quiet."""
 
 Seen = tuple[float, list[tuple[Any, ...]]]
+
+
+class CandidatesUnseen(Exception):
+    """Everything was brought in, but the candidates can't be read; the sentence says what to do."""
 
 
 async def settle(
@@ -47,7 +52,11 @@ async def look(client: httpx.AsyncClient) -> Seen:
 
 
 async def top_candidates(client: httpx.AsyncClient, limit: int) -> list[dict[str, Any]]:
-    """The open candidates with the highest scores."""
+    """The open candidates with the highest scores. Raises CandidatesUnseen."""
     answer = await client.get("/v1/candidates", params={"limit": limit})
-    answer.raise_for_status()
+    if not answer.is_success:
+        raise CandidatesUnseen(
+            f"Everything was brought in, but the candidates can't be read: {sentence_of(answer)}"
+            " To go without them, wait for 0 seconds."
+        )
     return answer.json()["items"]

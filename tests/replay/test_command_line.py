@@ -118,6 +118,27 @@ def test_what_can_not_be_replayed_is_a_sentence(
     assert "Traceback" not in done.stderr
 
 
+def test_a_key_that_may_not_see_candidates_is_told_so(process: Process, tmp_path: Path) -> None:
+    with process.client() as client:
+        wanted = {"name": "writer", "scopes": ["incidents:read", "incidents:write"]}
+        key = client.post("/v1/keys", json=wanted).json()["key"]
+    path = write_csv(tmp_path / "log.csv", LIFE)
+    env = {**process.env, "GROUNDSWELL_KEY": key}
+    done = groundswell("replay", str(path), env=env)
+    assert done.returncode == 1
+    assert "roadmap:read" in done.stderr
+    assert groundswell("replay", str(path), "--wait", "0", env=env).returncode == 0
+
+
+def test_a_place_where_nothing_can_be_noted_is_a_sentence(process: Process, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "log.csv", LIFE)
+    nowhere = str(tmp_path / "nowhere" / "state.json")
+    done = groundswell("replay", str(path), "--state", nowhere, env=process.env)
+    assert done.returncode == 1
+    assert nowhere in "".join(done.stderr.split("\n"))
+    assert "Traceback" not in done.stderr
+
+
 def test_when_nothing_answers_it_says_how_to_start_it(process: Process, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "log.csv", LIFE)
     env = {**environment(process.data, free_port())}
