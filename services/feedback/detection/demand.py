@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Literal
 
-from services.feedback.detection.policy import InvalidPolicy
+from services.feedback.detection.policy import InvalidPolicy, refuse_unknown
 from services.feedback.detection.reason import Reason
 from services.feedback.detection.recurrence import Assessment, Rise
 
@@ -58,15 +58,7 @@ class DemandPolicy:
 
         Raises InvalidPolicy.
         """
-        names = [one.name for one in fields(cls)]
-        unknown = sorted(data.keys() - set(names))
-        if unknown:
-            raise InvalidPolicy(
-                tuple(
-                    f"No setting is called {name!r}; use {', '.join(sorted(names))}."
-                    for name in unknown
-                )
-            )
+        refuse_unknown(data, {one.name for one in fields(cls)})
         return cls(**data)
 
 

@@ -66,12 +66,7 @@ class RecurrencePolicy:
 
         Raises InvalidPolicy.
         """
-        names = {field.name for field in fields(cls)}
-        unknown = sorted(data.keys() - names)
-        if unknown:
-            raise InvalidPolicy(
-                tuple(f"No setting is called {name!r}; use {_listed(names)}." for name in unknown)
-            )
+        refuse_unknown(data, {field.name for field in fields(cls)})
         return cls(**{name: _as_whole(name, value) for name, value in data.items()})
 
 
@@ -143,5 +138,11 @@ def _as_whole(name: str, value: Any) -> Any:
     return int(value) if is_whole else value
 
 
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))
+def refuse_unknown(data: Mapping[str, Any], names: set[str]) -> None:
+    """Raises InvalidPolicy for what isn't one of a policy's settings, and lists those."""
+    unknown = sorted(data.keys() - names)
+    if unknown:
+        listed = ", ".join(sorted(names))
+        raise InvalidPolicy(
+            tuple(f"No setting is called {name!r}; use {listed}." for name in unknown)
+        )
