@@ -3,7 +3,10 @@
 A service's domain metrics stand in its own `metrics.py`.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from types import ModuleType
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 http_requests = Counter(
     "http_server_requests_total",
@@ -15,6 +18,12 @@ http_duration = Histogram(
     "Seconds from the request's first byte to its answer's last.",
     ["service", "route", "method", "code"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+requests_refused = Counter(
+    "http_server_requests_refused_total", "Requests refused because too many were in hand."
+)
+connections_refused = Counter(
+    "http_server_connections_refused_total", "Connections refused because too many were open."
 )
 events_sent = Counter(
     "outbox_events_sent_total", "Events the relay handed to the bus.", ["service"]
@@ -38,9 +47,30 @@ event_age = Histogram(
 inbox_duplicates = Counter(
     "inbox_duplicates_total", "Events delivered again and dropped by the inbox.", ["group"]
 )
+consumer_held = Gauge(
+    "consumer_held",
+    "1 while a partition waits for an event whose handler fails.",
+    ["group", "topic", "partition"],
+)
+consumer_halted = Gauge(
+    "consumer_halted", "1 while a consumer stands still at a run of dead letters.", ["group"]
+)
 dead_letters = Counter(
     "dead_letters_total", "Events set aside because they can't be read.", ["topic", "reason"]
 )
 job_failures = Counter(
     "job_failures_total", "Background jobs that failed and were restarted.", ["task"]
 )
+bus_commits_lost = Counter(
+    "bus_commits_lost_total", "Offsets not committed; their events come again.", ["group", "reason"]
+)
+bus_rejoins = Counter(
+    "bus_rejoins_total", "Members that lost their client and joined anew.", ["group"]
+)
+
+
+def forget(module: ModuleType, kind: type[MetricWrapperBase] = MetricWrapperBase) -> None:
+    """Stop exporting this module's metrics of that kind: this process doesn't do what they count."""
+    for metric in list(vars(module).values()):
+        if isinstance(metric, kind):
+            REGISTRY.unregister(metric)

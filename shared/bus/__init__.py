@@ -2,5 +2,15 @@
 
 from shared.bus.bus import Bus, Consumer, Delivered, Partition
 from shared.bus.embedded import EmbeddedBus
+from shared.bus.kafka import KafkaBus
+from shared.bus.kafka_client import KafkaOptions
 
-__all__ = ["Bus", "Consumer", "Delivered", "EmbeddedBus", "Partition"]
+__all__ = [
+    "Bus",
+    "Consumer",
+    "Delivered",
+    "EmbeddedBus",
+    "KafkaBus",
+    "KafkaOptions",
+    "Partition",
+]

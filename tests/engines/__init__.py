@@ -1,0 +1,1 @@
+"""Real engines for tests: started, stopped and killed by the tests themselves, with no Docker."""
