@@ -1,4 +1,5 @@
-# Groundswell in one image; its command picks what runs. Today that is every service in one process.
+# Groundswell in one image; its command picks what runs: every service in one process, as the image does
+# by itself (`groundswell run`), or one service in one role (`groundswell serve incidents --role api`).
 # A release pins the base by digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:<digest>
 ARG PYTHON_IMAGE=python:3.11-slim
 
@@ -20,7 +21,7 @@ COPY services services
 # proves that nothing which stays has needed it.
 RUN pip --python /opt/groundswell/bin/python install --no-deps --no-build-isolation . \
     && pip --python /opt/groundswell/bin/python uninstall --yes \
-        editables hatchling packaging pathspec pluggy tomlkit trove-classifiers \
+        editables hatchling pathspec pluggy tomlkit trove-classifiers \
     && pip --python /opt/groundswell/bin/python check
 
 FROM ${PYTHON_IMAGE}

@@ -1,4 +1,4 @@
-"""The rules of what only the production overlay brings: monitoring, and the way in from outside."""
+"""The rules of what only production overlays bring: monitoring, and the way in from outside."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +7,9 @@ from typing import Any
 from tests.deploy.rules import Rule as AnyRule
 from tests.deploy.rules import equals, has
 
-Rule = partial(AnyRule, overlays=("production",))
+MONITORED = ("production", "distributed-production")
+
+Rule = partial(AnyRule, overlays=MONITORED)
 
 BURN_WINDOWS = {
     "GroundswellIngestBudgetBurnsFast": ("1h", "5m", "6h", "30m"),
@@ -17,6 +19,11 @@ BURN_WINDOWS = {
 }
 MONITOR = "ServiceMonitor/groundswell"
 ROUTE = "HTTPRoute/groundswell"
+PROCESS = {
+    "action": "replace",
+    "sourceLabels": ["__meta_kubernetes_service_name"],
+    "targetLabel": "process",
+}
 UNAUTHENTICATED = {"/metrics", "/livez", "/readyz"}
 
 
@@ -74,11 +81,11 @@ PRODUCTION_RULES = [
         ("web",),
     ),
     Rule(
-        "our own label `service` survives the scrape",
+        "our own label `service` survives the scrape, and the Service is the process's name",
         MONITOR,
         "spec.endpoints.0.relabelings",
-        equals([{"action": "labeldrop", "regex": "service"}]),
-        ([],),
+        equals([PROCESS, {"action": "labeldrop", "regex": "service"}]),
+        ([], [PROCESS], [{"action": "labeldrop", "regex": "service"}]),
     ),
     Rule(
         "the job is called what the rules select",
@@ -133,12 +140,21 @@ PRODUCTION_RULES = [
         equals("https"),
         ("http",),
     ),
-    Rule(
-        "requests from outside reach the Service",
+    AnyRule(
+        "requests from outside reach the one process",
         ROUTE,
         "spec.rules.0.backendRefs",
         equals([{"name": "groundswell", "port": 8080}]),
         ([],),
+        ("production",),
+    ),
+    AnyRule(
+        "requests from outside reach the gateway and no service behind it",
+        ROUTE,
+        "spec.rules.0.backendRefs",
+        equals([{"name": "gateway-api", "port": 8080}]),
+        ([], [{"name": "incidents-api", "port": 8080}]),
+        ("distributed-production",),
     ),
     Rule(
         "metrics and probes are not served outside",
@@ -147,11 +163,12 @@ PRODUCTION_RULES = [
         _keeps_inside,
         ([], [{"matches": [{"path": {"value": "/metrics"}}]}]),
     ),
-    Rule(
+    AnyRule(
         "the memory asked for is the memory granted",
         "StatefulSet/groundswell",
         "spec.template.spec.containers.0.resources",
         lambda r: r["requests"]["memory"] == r["limits"]["memory"],
         ({"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}},),
+        ("production",),
     ),
 ]

@@ -12,7 +12,17 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-OVERLAYS = ("small", "production")
+K8S = ROOT / "deploy" / "k8s"
+
+STANDALONE = ("small", "production")
+DISTRIBUTED = ("distributed-small", "distributed-production")
+FOLDERS = {
+    "small": K8S / "overlays" / "small",
+    "production": K8S / "overlays" / "production",
+    "distributed-small": K8S / "distributed" / "overlays" / "small",
+    "distributed-production": K8S / "distributed" / "overlays" / "production",
+}
+OVERLAYS = tuple(FOLDERS)
 
 Manifest = dict[str, Any]
 Rendered = list[Manifest]
@@ -51,13 +61,12 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 @functools.cache
 def _render(overlay: str) -> Rendered:
-    text = run(kubectl(), "kustomize", ROOT / "deploy" / "k8s" / "overlays" / overlay)
-    return list(yaml.safe_load_all(text))
+    return list(yaml.safe_load_all(run(kubectl(), "kustomize", FOLDERS[overlay])))
 
 
 def rendered(overlay: str) -> Rendered:
-    """Every object of an overlay, as a copy that a test may spoil."""
-    return copy.deepcopy(_render(overlay))
+    """Every object of an overlay. Shared among the tests: spoil a copy of one, with `spoiled`."""
+    return _render(overlay)
 
 
 def find(objects: Rendered, target: str) -> Manifest | None:
@@ -80,10 +89,11 @@ def at(value: Any, path: str) -> Any:
 
 
 def spoiled(objects: Rendered, target: str, path: str, value: Any) -> Rendered:
-    """A copy in which `path` of the target is `value`, or is removed where that is GONE."""
-    objects = copy.deepcopy(objects)
+    """The objects, of which the target is a copy: `path` in it is `value`, or gone where that is GONE."""
+    original = find(objects, target)
+    manifest: Any = copy.deepcopy(original)
+    objects = [manifest if found is original else found for found in objects]
     parent, _, last = path.rpartition(".")
-    manifest: Any = find(objects, target)
     holder = at(manifest, parent) if parent else manifest
     key: Any = int(last) if isinstance(holder, list) else last
     if value is GONE:

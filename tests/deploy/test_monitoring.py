@@ -10,8 +10,10 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from services.gateway import metrics as gateway_metrics
 from services.incidents import metrics as incidents_metrics
 from shared import metrics
+from tests.deploy.production_rules import MONITORED
 from tests.deploy.rendering import ROOT, at, find, promtool, rendered, run
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -52,8 +54,9 @@ def every_query() -> list[str]:
 
 def exported_names() -> set[str]:
     """The series names that the process exports, histograms' parts among them."""
-    assert metrics.http_requests  # both modules are here for what they register
+    assert metrics.http_requests  # these modules are here for what they register
     assert incidents_metrics.ingest_accepted
+    assert gateway_metrics.hops_failed
     names: set[str] = set()
     for family in REGISTRY.collect():
         suffixes = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",)}
@@ -68,8 +71,9 @@ def test_prometheus_operator_gets_the_same_rules() -> None:
         "deploy/prometheus/rules.yaml has changed: run "
         "`python deploy/k8s/components/monitoring/write_prometheus_rule.py`"
     )
-    manifest = find(rendered("production"), "PrometheusRule/groundswell")
-    assert at(manifest, "spec.groups") == yaml.safe_load(RULES.read_text())["groups"]
+    for overlay in MONITORED:
+        manifest = find(rendered(overlay), "PrometheusRule/groundswell")
+        assert at(manifest, "spec.groups") == yaml.safe_load(RULES.read_text())["groups"]
 
 
 def test_promtool_accepts_the_rendered_rules(tmp_path: Path) -> None:
@@ -80,10 +84,9 @@ def test_promtool_accepts_the_rendered_rules(tmp_path: Path) -> None:
     assert f"{len(rules())} rules found" in said
 
 
-def test_promtool_accepts_the_scrape_configuration() -> None:
-    assert "is valid prometheus config" in run(
-        promtool(), "check", "config", PROMETHEUS / "prometheus.yaml"
-    )
+@pytest.mark.parametrize("file", ["prometheus.yaml", "prometheus.distributed.yaml"])
+def test_promtool_accepts_the_scrape_configuration(file: str) -> None:
+    assert "is valid prometheus config" in run(promtool(), "check", "config", PROMETHEUS / file)
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
