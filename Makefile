@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo run test check format lock contracts documents \
-	test-deploy test-senders test-replay truth clean
+	test-deploy test-kafka test-senders test-replay truth crash chaos clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -32,7 +32,8 @@ run: setup ## Start an empty system
 	$(BIN)/groundswell run $(ARGS)
 
 test: setup-dev ## Pass the tests: PyPI alone is enough
-	$(BIN)/pytest --ignore=tests/deploy --ignore=tests/senders --ignore=tests/replay/test_servicenow.py $(ARGS)
+	$(BIN)/pytest --ignore=tests/deploy --ignore=tests/senders --ignore=tests/kafka --ignore=tests/replay/test_servicenow.py $(ARGS)
+	$(BIN)/pytest --store=postgresql tests/shared tests/incidents tests/feedback tests/roadmap tests/gateway $(ARGS)
 
 check: setup-dev ## Lint, format, types, import rules, spelling of what is generated
 	$(BIN)/ruff check .
@@ -60,14 +61,23 @@ lock: setup-dev ## Resolve the dependencies anew, with hashes and without downlo
 		--no-emit-find-links --python-version 3.11 --custom-compile-command "make lock" -q --upgrade \
 		-c requirements.txt -o requirements-dev.txt
 
-test-deploy: setup-dev ## Render and validate the manifests (needs kubectl and promtool)
+test-deploy: setup-dev ## Render and validate the manifests (needs kubectl, promtool, Java and Maven)
 	$(BIN)/pytest tests/deploy $(ARGS)
+
+test-kafka: setup-dev ## A real Kafka broker, killed and paused (needs Java, Maven and its repository; or KAFKA_BOOTSTRAP)
+	$(BIN)/pytest tests/kafka $(ARGS)
 
 test-senders: setup-dev ## Real Prometheus, Alertmanager, amtool and a browser (needs Debian's packages)
 	$(BIN)/pytest tests/senders $(ARGS)
 
 test-replay: setup-dev ## Replay a real ServiceNow log: GROUNDSWELL_SERVICENOW_LOG names the file
 	$(BIN)/pytest tests/replay/test_servicenow.py $(ARGS)
+
+crash: setup-dev ## Kill it at every failpoint, on both engines, and check (ARGS=--points 60 takes a sample)
+	$(BIN)/python -m tests.faults.crash $(ARGS)
+
+chaos: setup-dev ## Kill real processes, database and broker under load, on both engines (needs Java and Maven)
+	$(BIN)/python -m tests.faults.chaos $(ARGS)
 
 truth: setup-dev ## Rank themes of a real log as of then, and see what people fixed (same file)
 	$(BIN)/python tests/truth/truth.py $(ARGS)

@@ -16,6 +16,8 @@ SCOPES = {
     "policies:write": "change detection policies",
     "roadmap:read": "read candidates, items and objectives",
     "roadmap:write": "decide on candidates, plan and deliver items, set objectives",
+    "operations:read": "read dead letters",
+    "operations:write": "replay dead letters, let a run of them pass",
     "admin": "everything, and API keys",
 }
 """Every scope there is, and what it allows."""

@@ -1,95 +1,141 @@
-"""One service's database: transactions to write in, connections to read from, column types.
+"""One service's database: transactions to write in, connections to read from, on either engine.
 
-SQLite has one writer per file: every write transaction waits its turn on a single connection and
-begins with BEGIN IMMEDIATE, so that what it read is still true when it writes. Readers have their
-own connections (WAL), and can't write. `synchronous=FULL`: a commit is on the disk when it returns.
+One writer at a time per database, on both engines (`engine_sqlite`, `engine_postgres` say how):
+what a write transaction read is still true when it writes, and rows are numbered in the order of
+the commits. Readers never wait for writers and see one snapshot.
 """
 
 import asyncio
-import json
-import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Table, Text, event
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
+from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.clock import parse_rfc3339, rfc3339
+from shared import engine_postgres, engine_sqlite
+from shared.columns import Json, Serial, UtcDateTime
+from shared.engine_sqlite import sqlite_url
+
+__all__ = [
+    "PUBLISHED",
+    "UNAVAILABLE",
+    "Database",
+    "DatabaseUnavailable",
+    "Json",
+    "Serial",
+    "UtcDateTime",
+    "insert_into",
+    "sqlite_url",
+]
 
 BUSY_SECONDS = 30
 """How long a write transaction waits for its turn before it fails."""
 
+ROLLBACK_SECONDS = 5
+
 READERS = 4
+LEADERS = 4
+
+PUBLISHED = "groundswell.published"
+"""Key in a connection's `info`: this transaction wrote to the outbox."""
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime: timestamptz on PostgreSQL, fixed-width RFC 3339 text on SQLite."""
-
-    impl = Text
-    cache_ok = True
-
-    @property
-    def python_type(self) -> type[datetime]:
-        return datetime
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "postgresql":
-            return dialect.type_descriptor(DateTime(timezone=True))
-        return dialect.type_descriptor(Text())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name == "postgresql":
-            return value
-        return rfc3339(value)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None or isinstance(value, datetime):
-            return value
-        return parse_rfc3339(value)
+class DatabaseUnavailable(OperationalError):
+    """The database is away, full, or too slow. Raised by a commit, it may or may not have happened."""
 
 
-Json = JSON().with_variant(JSONB(), "postgresql")
-"""A JSON column: JSONB on PostgreSQL, text on SQLite."""
-
-Serial = BigInteger().with_variant(Integer(), "sqlite")
-"""An integer primary key that counts up by itself on both engines."""
+UNAVAILABLE = (DatabaseUnavailable,)
+"""What `begin`, `read`, `leading` and `ping` raise when it is nobody's fault but the database's:
+the caller should be told to come again. Every other error is a mistake of ours or of the caller."""
 
 
 class Database:
     """The engines of one database. `begin()` to change, `read()` to look; nothing else commits."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        parsed = make_url(url)
+        self.url = parsed.render_as_string(hide_password=True)
+        """For people to read: without the password."""
         self.published = asyncio.Event()
-        """Set after a commit that wrote to the outbox; the relay waits on it."""
-        if make_url(url).get_backend_name() != "sqlite":
-            raise ValueError(
-                f"no engine for {make_url(url).get_backend_name()!r}: use sqlite+aiosqlite:///PATH"
-            )
-        self._writer = _sqlite_engine(url, connections=1, readonly=False)
-        self._reader = _sqlite_engine(url, connections=READERS, readonly=True)
+        """Set after a commit of this process that wrote to the outbox; the relay waits on it."""
+        self.schema: str | None = None
+        """On PostgreSQL: where the tables are. None: a file that this process has to itself."""
+        self._leaders = None
+        match parsed.get_backend_name():
+            case "sqlite":
+                self._is_away = engine_sqlite.is_away
+                self._writer = engine_sqlite.engine(
+                    parsed, connections=1, readonly=False, busy_seconds=BUSY_SECONDS
+                )
+                self._reader = engine_sqlite.engine(
+                    parsed, connections=READERS, readonly=True, busy_seconds=BUSY_SECONDS
+                )
+            case "postgresql":
+                self.schema = engine_postgres.split(parsed)[1]
+                self._is_away = engine_postgres.is_away
+                self._writer = engine_postgres.writer(parsed, busy_seconds=BUSY_SECONDS)
+                self._reader = engine_postgres.reader(
+                    parsed, connections=READERS, busy_seconds=BUSY_SECONDS
+                )
+                self._leaders = engine_postgres.leaders(
+                    parsed, connections=LEADERS, busy_seconds=BUSY_SECONDS
+                )
+            case other:
+                raise ValueError(
+                    f"no engine for {other!r}: use sqlite+aiosqlite:///PATH or"
+                    " postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE?schema=NAME"
+                )
+
+    def __repr__(self) -> str:
+        return f"Database({self.url!r})"
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncConnection]:
-        """One write transaction: commits when the block ends, rolls back when it raises."""
-        async with self._writer.connect() as conn:
-            conn.info.pop(PUBLISHED, None)
-            async with conn.begin():
-                yield conn
-            if conn.info.pop(PUBLISHED, False):
-                self.published.set()
+        """One write transaction: commits when the block ends, rolls back when it raises.
+
+        Raises DatabaseUnavailable. An OSError that leaves the block counts as the database's own:
+        nothing in it may do other I/O.
+        """
+        with _naming_what_is_away(self._is_away, writing=True):
+            async with self._writer.connect() as conn:
+                conn.info.pop(PUBLISHED, None)
+                async with _transaction(conn):
+                    if self.schema is not None:
+                        await engine_postgres.take_turn(conn, self.schema)
+                    yield conn
+                    # failpoint: database.committing
+                # failpoint: database.committed
+                if conn.info.pop(PUBLISHED, False):
+                    self.published.set()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """One consistent snapshot to read from; writing raises."""
-        async with self._reader.connect() as conn, conn.begin():
-            yield conn
+        """One consistent snapshot to read from; writing raises. Raises DatabaseUnavailable."""
+        with _naming_what_is_away(self._is_away, writing=False):
+            async with self._reader.connect() as conn, _transaction(conn):
+                yield conn
+
+    @asynccontextmanager
+    async def leading(self, name: str) -> AsyncGenerator[bool]:
+        """Be the only process that does `name` while the block runs. False: another one does it.
+
+        On SQLite always true: one process has the file. A leader that says nothing for a minute,
+        or loses its connection, is succeeded without being told: what it does must be safe to do
+        twice. Raises DatabaseUnavailable on entry.
+        """
+        if self._leaders is None or self.schema is None:
+            yield True
+            return
+        async with AsyncExitStack() as stack:
+            with _naming_what_is_away(self._is_away, writing=False):
+                conn = await stack.enter_async_context(self._leaders.connect())
+                stack.push_async_callback(_roll_back, conn)
+                leads = await engine_postgres.try_to_lead(conn, self.schema, name)
+            yield leads
 
     async def ping(self) -> None:
         """Raises unless a write transaction can begin and end."""
@@ -97,52 +143,76 @@ class Database:
             await conn.exec_driver_sql("SELECT 1")
 
     async def close(self) -> None:
-        await self._writer.dispose()
-        await self._reader.dispose()
+        for engine in (self._writer, self._reader, self._leaders):
+            if engine is not None:
+                await engine.dispose()
 
 
-PUBLISHED = "groundswell.published"
-"""Key in a connection's `info`: this transaction wrote to the outbox."""
+@asynccontextmanager
+async def migrating(url: str) -> AsyncGenerator[AsyncConnection]:
+    """One transaction that may change tables, on a connection of its own. Raises DatabaseUnavailable.
+
+    On PostgreSQL in the schema that the URL names, made when missing; nobody else writes there.
+    """
+    parsed = make_url(url)
+    on_postgres = parsed.get_backend_name() == "postgresql"
+    engine = (
+        engine_postgres.migrator(parsed, busy_seconds=BUSY_SECONDS)
+        if on_postgres
+        else engine_sqlite.engine(parsed, connections=1, readonly=False, busy_seconds=BUSY_SECONDS)
+    )
+    is_away = engine_postgres.is_away if on_postgres else engine_sqlite.is_away
+    try:
+        with _naming_what_is_away(is_away, writing=True):
+            async with engine.begin() as conn:
+                if on_postgres:
+                    await engine_postgres.enter_schema(conn, engine_postgres.split(parsed)[1])
+                yield conn
+    finally:
+        await engine.dispose()
+
+
+IsAway = Callable[..., bool]
+
+
+@contextmanager
+def _naming_what_is_away(is_away: IsAway, *, writing: bool) -> Generator[None]:
+    try:
+        yield
+    except DatabaseUnavailable:
+        raise
+    except (TimeoutError, OSError) as error:
+        raise DatabaseUnavailable(None, None, error) from error
+    except DBAPIError as error:
+        if not is_away(error, writing=writing):
+            raise
+        raise DatabaseUnavailable(None, None, error.orig or error) from error
+
+
+@asynccontextmanager
+async def _transaction(conn: AsyncConnection) -> AsyncGenerator[None]:
+    """Commits when the block ends; rolls back when it raises, or when the commit does."""
+    await conn.begin()
+    try:
+        yield
+        await conn.commit()
+    except BaseException:
+        await _roll_back(conn)
+        raise
+
+
+async def _roll_back(conn: AsyncConnection) -> None:
+    """End the transaction. Where even that can't be said, the server does it: the connection ends.
+
+    After a timeout SQLAlchemy has thrown the connection away already, and there is nothing to say.
+    """
+    try:
+        async with asyncio.timeout(ROLLBACK_SECONDS):
+            await conn.rollback()
+    except (DBAPIError, OSError):
+        await conn.invalidate()
 
 
 def insert_into(conn: AsyncConnection, table: Table) -> Any:
     """The dialect's own INSERT, which has `on_conflict_do_nothing` and `on_conflict_do_update`."""
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def _sqlite_engine(url: str, *, connections: int, readonly: bool) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
-        hide_parameters=True,  # an error that is logged must not quote what people sent
-        json_serializer=_to_json,
-    )
-
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves; the driver's own loses updates
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-        if readonly:
-            cursor.execute("PRAGMA query_only=ON")
-        cursor.close()
-
-    def begin(conn: Any) -> None:
-        conn.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
-
-    event.listen(engine.sync_engine, "connect", prepare)
-    event.listen(engine.sync_engine, "begin", begin)
-    return engine
-
-
-def _to_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def sqlite_url(folder: str | os.PathLike[str], name: str) -> str:
-    """The URL of the SQLite file `name` in `folder`."""
-    return f"sqlite+aiosqlite:///{os.path.join(os.fspath(folder), name)}"

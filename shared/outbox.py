@@ -7,8 +7,21 @@ A crash between sending and deleting sends again; the inbox of the receiver drop
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, delete, func, insert, select
+import structlog
+from sqlalchemy import (
+    Column,
+    LargeBinary,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import metrics
@@ -18,6 +31,8 @@ from shared.database import PUBLISHED, Database, Json, Serial, UtcDateTime
 from shared.envelope import Event, Record, encode
 from shared.refusals import Invalid
 from shared.supervisor import Beat
+
+logger = structlog.get_logger(__name__)
 
 plumbing = MetaData()
 """Tables that every service's database has: outbox, inbox, dead letters, idempotency keys."""
@@ -38,7 +53,14 @@ LARGEST = 900_000
 """Bytes; below Kafka's default limit of a message, so that the relay can never get stuck on one."""
 
 BATCH = 500
+SEND_SECONDS = 30
+"""Less than a leader may be silent for: a relay that hangs is given up before it is succeeded."""
+
 IDLE_SECONDS = 0.5
+POLL_SECONDS = 0.05
+"""The same where other processes publish: nobody tells us that they did."""
+
+LONGEST_PAUSE = 2.0
 GATHER_SECONDS = 0.02
 """What is published in one moment goes together: each trip costs three transactions downstream."""
 
@@ -68,36 +90,67 @@ async def publish(conn: AsyncConnection, events: Sequence[Event]) -> None:
                 "recorded_at": recorded_at,
             }
         )
+    # failpoint: outbox.writing
     await conn.execute(insert(outbox), rows)
+    # failpoint: outbox.written
     conn.info[PUBLISHED] = True
 
 
 async def relay_once(db: Database, bus: Bus) -> int:
     """Send the oldest pending events and forget them once the bus has them. Returns how many.
 
-    At least once: only what the bus acknowledged is deleted, in one transaction of its own.
+    At least once: only what the bus acknowledged is deleted, in one transaction of its own. Of all
+    processes one relays at a time, or the events of one key could overtake each other; the others
+    return 0. Raises TimeoutError when the bus doesn't answer, and what it or the database raises.
     """
-    pending = select(outbox).order_by(outbox.c.seq).limit(BATCH)
-    async with db.read() as conn:
-        rows = (await conn.execute(pending)).all()
-    if not rows:
+    if not await _pending(db, limit=1):
         return 0
-    await bus.send([Record(row.topic, row.key, row.headers, row.value) for row in rows])
-    async with db.begin() as conn:
-        await conn.execute(delete(outbox).where(outbox.c.seq.in_([row.seq for row in rows])))
-    return len(rows)
+    async with db.leading("relay") as leads:
+        if not leads:
+            return 0
+        # failpoint: relay.leading
+        rows = await _pending(db, limit=BATCH)
+        # failpoint: relay.read
+        # Another may have led, and sent all, since we looked.
+        if not rows:
+            return 0
+        async with asyncio.timeout(SEND_SECONDS):
+            await bus.send([Record(row.topic, row.key, row.headers, row.value) for row in rows])
+        # failpoint: relay.sent
+        async with db.begin() as conn:
+            await conn.execute(delete(outbox).where(outbox.c.seq.in_([row.seq for row in rows])))
+            # failpoint: relay.deleting
+        # failpoint: relay.deleted
+        return len(rows)
+
+
+async def _pending(db: Database, *, limit: int) -> Sequence[Row[Any]]:
+    query = select(outbox).order_by(outbox.c.seq).limit(limit)
+    async with db.read() as conn:
+        return (await conn.execute(query)).all()
 
 
 async def relay_forever(service: str, db: Database, bus: Bus, beat: Beat) -> None:
-    """Relay until cancelled; wakes on a commit that published, or at the latest every half second."""
+    """Relay until cancelled. Wakes on a commit of this process that published; looks for those of
+    others as often as it is cheap. What can't be sent waits, and is tried again within seconds.
+    """
+    idle = IDLE_SECONDS if db.schema is None else POLL_SECONDS
+    pause = GATHER_SECONDS
     while True:
         beat()
-        await asyncio.sleep(GATHER_SECONDS)
+        await asyncio.sleep(pause)
         db.published.clear()
-        sent = await relay_once(db, bus)
+        try:
+            sent = await relay_once(db, bus)
+        except Exception as error:
+            metrics.job_failures.labels(f"{service} relay").inc()
+            pause = min(pause * 2, LONGEST_PAUSE)
+            logger.warning("events can't be sent; they wait", service=service, exc_info=error)
+            continue
+        pause = GATHER_SECONDS
         metrics.events_sent.labels(service).inc(sent)
         if sent < BATCH:
-            await wait_for_work(db.published, IDLE_SECONDS)
+            await wait_for_work(db.published, idle)
 
 
 async def wait_for_work(signal: asyncio.Event, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """What every test may use: a clock that tests move, a service over a fresh database, a client."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import logs
 from shared.auth import PRINCIPAL, SCOPES, Principal
-from shared.database import Database, sqlite_url
-from shared.migrations import upgrade
+from shared.database import Database
+from tests.engines.stores import PostgresStore, SqliteStore, Store
 
 logs.configure("console")  # as the process does it: its tracebacks are short
 
@@ -36,22 +36,67 @@ def clock() -> MovingClock:
     return MovingClock()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--store",
+        choices=["sqlite", "postgresql"],
+        default="sqlite",
+        help="which engine the services under test keep their tables in",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what keeps something in a database; the rest was passed already."""
+    if config.getoption("--store") == "postgresql":
+        stored = [one for one in items if "store" in getattr(one, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[one for one in items if one not in set(stored)])
+        items[:] = stored
+
+
+@pytest.fixture(scope="session")
+def postgres_store() -> Iterator[PostgresStore]:
+    """Databases on a real PostgreSQL, which starts with the first and goes with the last test."""
+    store = PostgresStore()
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> SqliteStore:
+    return SqliteStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def store(request: pytest.FixtureRequest) -> Store:
+    """Databases on the engine that `--store` names."""
+    chosen = {"sqlite": "sqlite_store", "postgresql": "postgres_store"}
+    return request.getfixturevalue(chosen[request.config.getoption("--store")])
+
+
 MakeDatabase = Callable[[str, Path], Awaitable[Database]]
 
 
 @pytest.fixture
-async def make_database(tmp_path: Path) -> AsyncIterator[MakeDatabase]:
+async def make_database(store: Store) -> AsyncIterator[MakeDatabase]:
     """Makes a migrated database: `await make_database("incidents", incidents.app.MIGRATIONS)`."""
     async with AsyncExitStack() as stack:
 
-        async def make(service: str, migrations: Path) -> Database:
-            url = sqlite_url(tmp_path, f"{service}.sqlite3")
-            await upgrade(url, migrations)
-            db = Database(url)
-            stack.push_async_callback(db.close)
-            return db
+        async def make(_service: str, migrations: Path) -> Database:
+            return await stack.enter_async_context(database(store, migrations))
 
         yield make
+
+
+@asynccontextmanager
+async def database(store: Store, migrations: Path) -> AsyncIterator[Database]:
+    """One migrated database, gone when the block ends."""
+    url = await store.fresh(migrations)
+    db = Database(url)
+    try:
+        yield db
+    finally:
+        await db.close()
+        await store.drop(url)
 
 
 def signed_in(app: ASGIApp, *scopes: str, name: str = "tester") -> ASGIApp:

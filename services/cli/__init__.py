@@ -5,7 +5,7 @@ What reports to people reports to programs too: `--json` prints the API's own an
 
 import typer
 
-from services.cli import ask, catalog, keys, process, replay
+from services.cli import ask, catalog, dead_letters, keys, process, replay
 
 app = typer.Typer(
     help="Turns what operations live through into roadmap candidates with evidence and a score.",
@@ -18,5 +18,6 @@ for part in (process, replay, ask):
         app.command()(command)
 app.add_typer(keys.app, name="keys")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 __all__ = ["app"]

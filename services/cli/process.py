@@ -5,7 +5,11 @@ statistics libraries of the services.
 """
 
 import asyncio
+import gc
 from collections.abc import Coroutine
+from contextlib import nullcontext
+from enum import StrEnum
+from secrets import token_hex, token_urlsafe
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +23,23 @@ from shared.contracts import EVENTS
 from shared.settings import Settings
 from shared.version import VERSION
 
+
+class Service(StrEnum):
+    """A part of the system with a database of its own."""
+
+    INCIDENTS = "incidents"
+    FEEDBACK = "feedback"
+    ROADMAP = "roadmap"
+    GATEWAY = "gateway"
+
+
+class Role(StrEnum):
+    """What a process does for its service: answer requests, or work in the background."""
+
+    API = "api"
+    WORKER = "worker"
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -26,9 +47,25 @@ def run() -> None:
     """Run every service in this process, until SIGTERM or Ctrl-C."""
     from services.standalone import serve
 
-    settings = settings_of(Settings)
+    settings = checked_settings()
     logs.configure(settings.log_format, settings.log_level)
     finish(serve(settings))
+
+
+def serve(
+    service: Annotated[Service, typer.Argument(help="Which service.")],
+    role: Annotated[Role, typer.Option(help="Answer requests, or work in the background.")],
+) -> None:
+    """Run one service in one role; any number of these make up a system.
+
+    Needs PostgreSQL (GROUNDSWELL_DATABASE) and Kafka (GROUNDSWELL_BUS), brought up before with
+    `groundswell migrate`. Runs until SIGTERM or Ctrl-C.
+    """
+    from services.serve import serve as serve_one
+
+    settings = checked_settings(service)
+    logs.configure(settings.log_format, settings.log_level)
+    finish(serve_one(settings, service.value, role.value))
 
 
 def demo(
@@ -48,19 +85,37 @@ def demo(
     raise typer.Exit(finish(run_demo(settings, once=once, as_json=as_json)))
 
 
-def migrate() -> None:
-    """Bring every service's database to its newest revision, and end."""
-    from services.standalone import locked, migrated
+def migrate(
+    services: Annotated[
+        list[Service] | None, typer.Argument(help="Which services; all when none is named.")
+    ] = None,
+) -> None:
+    """Bring the services' databases to their newest revision, make missing topics, and end.
+
+    Safe to call again, from several machines at once, and beside running processes.
+    """
+    from services.engines import migrate as bring_up
+    from services.standalone import locked
 
     settings = settings_of(Settings)
 
     async def work() -> None:
-        with locked(settings.data):
-            for name, db in (await migrated(settings)).items():
-                await db.close()
+        # SQLite files have one process at a time; PostgreSQL holds its own lock.
+        with locked(settings.data) if settings.database is None else nullcontext():
+            for name in map(str, services or Service):
+                await bring_up(settings, [name])
                 typer.echo(f"{name} is at its newest revision")
 
     finish(work())
+
+
+def secrets() -> None:
+    """Print new values for the secrets that several processes share, as environment variables."""
+    from services.gateway.access.domain import generate, text_of
+
+    typer.echo(f"GROUNDSWELL_INTERNAL_SECRET={token_urlsafe(48)}")
+    typer.echo(f"GROUNDSWELL_PEPPER={token_hex(32)}")
+    typer.echo(f"GROUNDSWELL_ADMIN_KEY={text_of(generate())}")
 
 
 def openapi() -> None:
@@ -91,15 +146,35 @@ def events(
         console().print(table(rows, columns))
 
 
+def checked_settings(service: Service | None = None) -> Settings:
+    """The settings of the process, once those of its parts have been read too: all or one service."""
+    from services.gateway.settings import GatewaySettings
+    from services.incidents.settings import IncidentsSettings
+    from shared.bus.kafka_client import KafkaOptions
+    from shared.upkeep import Upkeep
+
+    settings = settings_of(Settings)
+    settings_of(Upkeep)
+    if settings.bus is not None:
+        settings_of(KafkaOptions)
+    if service in (None, Service.GATEWAY):
+        settings_of(GatewaySettings)
+    if service in (None, Service.INCIDENTS):
+        settings_of(IncidentsSettings)
+    return settings
+
+
 def finish(work: Coroutine[Any, Any, Any]) -> Any:
     """Run to the end on uvloop; what can't start here says so in a sentence, with exit status 1."""
-    from services.standalone import StartRefused
+    from services.listening import StartRefused
 
     with spoken(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(work)
         except StartRefused as refused:
             raise Said(str(refused)) from refused
+        finally:
+            gc.freeze()  # or the interpreter spends a second on tidying up what ends anyway
 
 
-COMMANDS = (run, demo, migrate, openapi, events)
+COMMANDS = (run, serve, demo, migrate, secrets, openapi, events)

@@ -7,10 +7,9 @@ from typing import TypeVar
 import httpx
 import typer
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 
-from shared.settings import Settings
-
-Kind = TypeVar("Kind", bound=Settings)
+Kind = TypeVar("Kind", bound=BaseSettings)
 
 FAILED = 1
 MISUSED = 2
@@ -46,6 +45,7 @@ def settings_of(kind: type[Kind]) -> Kind:
         return kind()
     except ValidationError as wrong:
         for error in wrong.errors():
-            name = "GROUNDSWELL_" + "_".join(str(part) for part in error["loc"]).upper()
-            typer.echo(f"{name} is not usable: {error['msg']}.", err=True)
+            prefix = kind.model_config.get("env_prefix", "")
+            name = prefix + "_".join(str(part) for part in error["loc"]).upper()
+            typer.echo(f"{name or 'A setting'} is not usable: {error['msg']}.", err=True)
         raise typer.Exit(MISUSED) from wrong

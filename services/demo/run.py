@@ -10,11 +10,11 @@ from datetime import timedelta
 from services.demo import steps
 from services.demo.api import Api, Json, Unexpected, api
 from services.demo.progress import Progress, begun, noted
-from services.demo.quiet import StillBusy, until_quiet
 from services.demo.sender import NotTaken, send
 from services.demo.stream import Record, load
 from services.demo.telling import Teller, weeks_of
 from services.gateway.access.first_start import ADMIN_KEY_FILE
+from services.quiet import StillBusy, until_quiet
 from services.standalone import Running, running, told_to_stop, until_told
 from shared.clock import utc_now
 from shared.settings import Settings

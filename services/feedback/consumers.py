@@ -43,6 +43,7 @@ ROADMAP_TYPES = types_of(
     roadmap.CandidateDeclined,
     roadmap.CandidateSnoozed,
     roadmap.CandidateMerged,
+    roadmap.CandidateWithdrawn,
     roadmap.CandidateReturned,
     roadmap.ItemPlanned,
     roadmap.ItemChanged,
@@ -53,6 +54,23 @@ ROADMAP_TYPES = types_of(
     roadmap.ItemVerified,
     roadmap.ItemRegressed,
 )
+
+
+OPENINGS = (incidents.IncidentOpened, incidents.IncidentRedated)
+"""What of an incident says that time goes on; the rest of its events may only follow closely."""
+
+DECISIONS = (
+    roadmap.CandidateAccepted,
+    roadmap.CandidateDeclined,
+    roadmap.CandidateSnoozed,
+    roadmap.CandidateMerged,
+    roadmap.ItemPlanned,
+    roadmap.ItemCommitted,
+    roadmap.ItemStarted,
+    roadmap.ItemDelivered,
+    roadmap.ItemCancelled,
+)
+"""What of the roadmap moves the horizon: what people did. What it concluded is as old as its reasons."""
 
 
 def subscriptions(clock: Clock) -> tuple[Subscription, Subscription]:
@@ -73,7 +91,8 @@ def subscriptions(clock: Clock) -> tuple[Subscription, Subscription]:
 async def take_incidents(conn: AsyncConnection, events: Sequence[Event], clock: Clock) -> None:
     """Incidents become evidence; themes and outcomes are assessed once for the whole batch."""
     now = clock()
-    as_of = await evidence.advance_horizon(conn, [event.time for event in events], now)
+    opened = [event.time for event in events if isinstance(event.data, OPENINGS)]
+    as_of = await evidence.advance_horizon(conn, opened, now, [event.time for event in events])
     placed = await place(conn, events, now, as_of)
     if placed.unknown:
         logger.info("events of incidents never heard of; passed over", events=placed.unknown)
@@ -85,9 +104,11 @@ async def take_incidents(conn: AsyncConnection, events: Sequence[Event], clock: 
 async def take_roadmap(conn: AsyncConnection, events: Sequence[Event], clock: Clock) -> None:
     """What the roadmap decided: shown beside themes and feedback, and acted on.
 
-    A decline freezes the theme's baseline; a delivery starts the measurement of its outcome.
+    A decline freezes the theme's baseline; a delivery starts the measurement of its outcome. The
+    themes it names are told in numbers from now on, whether they rose or not.
     """
-    as_of = await evidence.advance_horizon(conn, [event.time for event in events], clock())
+    done = [event.time for event in events if isinstance(event.data, DECISIONS)]
+    as_of = await evidence.advance_horizon(conn, done, clock())
     for event in events:
         ctx = _context(event, clock)
         if isinstance(event.data, roadmap.CandidateEvent):
@@ -102,6 +123,7 @@ async def _on_candidate(
     live = await theme_store.live_ids(conn, [data.theme_id])
     theme_id = live.get(data.theme_id, data.theme_id)
     news = await items.note_candidate(conn, data, theme_id, event.version)
+    await theme_store.make_known(conn, [theme_id])
     if news and isinstance(data, roadmap.CandidateDeclined):
         dismissed = await themes.dismiss(conn, theme_id, data.at)
         if dismissed:
@@ -117,6 +139,7 @@ async def _on_item(
     live = await theme_store.live_ids(conn, data.theme_ids)
     theme_ids = sorted({live.get(theme_id, theme_id) for theme_id in data.theme_ids})
     noted = await items.note_item(conn, data, theme_ids, event.version)
+    await theme_store.make_known(conn, theme_ids)
     if noted is None or noted.delivered_at is None:
         return
     await outcomes.mark_delivered(conn, noted.delivered_at)

@@ -18,7 +18,9 @@ from shared.context import Context
 from shared.database import Database
 from shared.ids import new_id
 from shared.outbox import relay_forever
+from shared.pruning import prune_forever
 from shared.supervisor import Job, every
+from shared.upkeep import Upkeep
 
 REVIEW_SECONDS = 5.0
 """Between two looks at what is due. Each look is five reads by index when nothing is."""
@@ -27,15 +29,21 @@ CHUNK = 100
 """Themes or outcomes in one transaction, so that consumers get their turn."""
 
 
-def jobs(db: Database, bus: Bus, clock: Clock = utc_now) -> dict[str, Job]:
+def jobs(
+    db: Database, bus: Bus, clock: Clock = utc_now, upkeep: Upkeep | None = None
+) -> dict[str, Job]:
     """What runs beside the HTTP side; one process of it per database is enough."""
+    kept = upkeep or Upkeep()
     listening: dict[str, Job] = {
-        subscription.group: partial(consume_forever, db, bus, subscription)
+        subscription.group: partial(
+            consume_forever, db, bus, subscription, in_a_row=kept.dead_letters_in_a_row
+        )
         for subscription in subscriptions(clock)
     }
     return {
         f"{NAME}.relay": partial(relay_forever, NAME, db, bus),
         **listening,
+        f"{NAME}.pruning": partial(prune_forever, db, kept),
         f"{NAME}.review": every(REVIEW_SECONDS, _reviewing(db, clock)),
     }
 
@@ -62,8 +70,10 @@ async def review(db: Database, clock: Clock, before: datetime | None = None) -> 
     async with db.begin() as conn:
         await themes.take_policy_changes(conn)
         horizon = await evidence.current_horizon(conn)
+    # failpoint: review.begun
     await _until_done(db, clock, themes.review_due)
     await _until_done(db, clock, partial(_tell_again, before))
+    # failpoint: review.themes_done
     await _until_done(db, clock, partial(_assess_due, before))
     return horizon
 

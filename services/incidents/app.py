@@ -7,12 +7,14 @@ from fastapi import FastAPI
 from services.incidents.catalog import api as catalog
 from services.incidents.incidents import api as incidents
 from services.incidents.incidents import steps_api as steps
+from services.incidents.incidents.consumers import SUBSCRIPTION
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals import api as signals
 from services.incidents.signals import incident_api as whole
 from services.incidents.signals.writer import Writer
 from shared.clock import Clock, utc_now
 from shared.database import Database
+from shared.http.dead_letters import router_of
 from shared.http.edge import create_service
 
 NAME = "incidents"
@@ -35,6 +37,7 @@ def create_app(
         incidents.router,
         steps.router,
         catalog.router,
+        router_of(NAME, [SUBSCRIPTION]),
     ]
     app = create_service(NAME, "Incidents", db, routers, clock)
     app.state.settings = settings or IncidentsSettings()

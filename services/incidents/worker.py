@@ -14,7 +14,9 @@ from shared.database import Database
 from shared.ids import new_id
 from shared.outbox import measure as outbox_measure
 from shared.outbox import relay_forever
+from shared.pruning import prune_forever
 from shared.supervisor import Beat, Job, every
+from shared.upkeep import Upkeep
 
 EXPIRY_SECONDS = 5
 ADOPTION_SECONDS = 5
@@ -22,10 +24,15 @@ GAUGES_SECONDS = 10
 
 
 def jobs(
-    db: Database, bus: Bus, clock: Clock = utc_now, settings: IncidentsSettings | None = None
+    db: Database,
+    bus: Bus,
+    clock: Clock = utc_now,
+    settings: IncidentsSettings | None = None,
+    upkeep: Upkeep | None = None,
 ) -> dict[str, Job]:
     """What has to run somewhere for each database; each job may be stopped and started at will."""
     chosen = settings or IncidentsSettings()
+    kept = upkeep or Upkeep()
 
     async def expire_all(beat: Beat) -> None:
         # While nothing ran here, nobody could say that an alert still fires: first they get to.
@@ -53,7 +60,10 @@ def jobs(
 
     return {
         f"{NAME}.relay": lambda beat: relay_forever(NAME, db, bus, beat),
-        f"{NAME}.consumer": lambda beat: consume_forever(db, bus, SUBSCRIPTION, beat),
+        f"{NAME}.consumer": lambda beat: consume_forever(
+            db, bus, SUBSCRIPTION, beat, kept.dead_letters_in_a_row
+        ),
+        f"{NAME}.pruning": lambda beat: prune_forever(db, kept, beat),
         f"{NAME}.expiry": expire_all,
         f"{NAME}.adoption": every(ADOPTION_SECONDS, adopt_some),
         f"{NAME}.gauges": every(GAUGES_SECONDS, measure),

@@ -1,4 +1,4 @@
-"""Cuts slices into the bodies of import requests. Pure, and the same for the same file and mapping."""
+"""Puts incidents into the bodies of import requests. Pure, and the same for the same file and mapping."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import msgspec
 
 from services.replay.incidents import Entry, ReplayedIncident
-from services.replay.slices import Item
 
 MOST_ITEMS = 200
 """In one request. The API takes 500; smaller ones hold its writer for a shorter time."""
@@ -20,37 +19,34 @@ MOST_ENTRIES = 500
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One request: its place among all, its slice, how many incidents it opens, its body.
-
-    Those of one slice may be sent in any order; a slice goes after those before it.
-    """
+    """One request: its place among all, how many incidents it brings, its body."""
 
     number: int
-    slice: int
     opens: int
     body: bytes
 
 
-def batches_of(slices: Iterable[Iterable[Item]]) -> Iterator[Batch]:
-    """The requests that bring these slices in; within a slice each incident is in one of them."""
-    bodies = ((place, *body) for place, items in enumerate(slices) for body in bodies_of(items))
-    for number, (place, opens, body) in enumerate(bodies):
-        yield Batch(number, place, opens, body)
+def batches_of(incidents: Iterable[ReplayedIncident]) -> Iterator[Batch]:
+    """The requests that bring these incidents in, in the order in which they opened; each incident is in
+    one of them, whole, so that they may arrive in any order."""
+    in_order = sorted(incidents, key=lambda one: (one.opened_at, one.external_ref))
+    for number, (opens, body) in enumerate(bodies_of(in_order)):
+        yield Batch(number, opens, body)
 
 
-def bodies_of(items: Iterable[Item]) -> Iterator[tuple[int, bytes]]:
-    """The bodies that bring these items in, in order, and how many incidents each opens."""
+def bodies_of(incidents: Iterable[ReplayedIncident]) -> Iterator[tuple[int, bytes]]:
+    """The bodies that bring these in, in order, and how many incidents each opens."""
     opens, size = 0, 0
     held: list[bytes] = []
-    for item in items:
-        own = [msgspec.json.encode(piece) for piece in pieces_of(item.incident)]
+    for incident in incidents:
+        own = [msgspec.json.encode(piece) for piece in pieces_of(incident)]
         length = sum(map(len, own)) + len(own)
         full = len(held) + len(own) > MOST_ITEMS or size + length > MOST_BYTES
         if held and full:
             yield opens, _body(held)
             opens, size, held = 0, 0, []
         held += own
-        opens, size = opens + item.opens, size + length
+        opens, size = opens + 1, size + length
     if held:
         yield opens, _body(held)
 

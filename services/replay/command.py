@@ -17,7 +17,6 @@ from services.replay.mapping import ColumnMapping
 from services.replay.resume import Bookmark, identity
 from services.replay.sending import PATIENCE_SECONDS, NotTaken, Sender, sentence_of
 from services.replay.settle import settle, top_candidates
-from services.replay.slices import slices_of
 from services.replay.source import Unreadable, digest_of, lines_of
 from shared.clock import SKEW, utc_now
 
@@ -130,7 +129,7 @@ async def replay(
 
 async def send(sender: Sender, loaded: Loaded, state: Path | None, progress: Progress) -> None:
     """Send what an earlier run of the same replay did not bring in."""
-    batches = list(batches_of(slices_of(loaded.incidents)))
+    batches = list(batches_of(loaded.incidents))
     bookmark = Bookmark(state, loaded.replay)
     there = (await counts_of(sender.client, loaded.source))["incidents"]
     begun = bookmark.found()

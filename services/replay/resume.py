@@ -10,6 +10,9 @@ import msgspec
 
 from services.replay.mapping import ColumnMapping
 
+CUT = b"whole incidents"
+"""How logs are cut into batches. What was noted of another way of cutting says nothing of this one."""
+
 
 class Progress(msgspec.Struct, frozen=True):
     """`replay` tells which one: its file, mapping and server. `taken`: so many batches from the first
@@ -21,7 +24,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 def identity(digest: str, mapping: ColumnMapping, asked: str) -> str:
     """What must be the same for a replay to be gone on with. `asked`: of which server, for what."""
-    words = b"\n".join((digest.encode(), asked.encode(), msgspec.json.encode(mapping)))
+    words = b"\n".join((CUT, digest.encode(), asked.encode(), msgspec.json.encode(mapping)))
     return hashlib.sha256(words).hexdigest()
 
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from itertools import groupby
 
 import httpx
 
@@ -31,14 +30,12 @@ class Sender:
         self.requests = 0
 
     async def send(self, batches: Iterable[Batch], taken: Callable[[Batch], None]) -> None:
-        """Send every batch, a slice after the other; `taken` hears of each once it is acknowledged.
+        """Send every batch; `taken` hears of each once it is acknowledged.
 
         Raises NotTaken, having cancelled what was in flight.
         """
-        for _, some in groupby(batches, key=lambda batch: batch.slice):
-            await self._together(some, taken)
+        waiting = iter(batches)
 
-    async def _together(self, waiting: Iterator[Batch], taken: Callable[[Batch], None]) -> None:
         async def travel() -> None:
             for batch in waiting:
                 await self.deliver(batch)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from services.demo.quiet import WAITING, sums
+from services.quiet import WAITING, sums
 from services.replay.sending import sentence_of
 
 POLL_SECONDS = 1.0

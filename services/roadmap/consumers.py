@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.roadmap import metrics
 from services.roadmap.candidates import consumers as candidates
 from services.roadmap.items import commands as items
-from services.roadmap.themes import commands as themes
+from services.roadmap.themes import store as themes
+from services.roadmap.themes.commands import note
 from shared.clock import utc_now
 from shared.consumer import Subscription, types_of
 from shared.context import Context
 from shared.contracts import feedback
 from shared.contracts.feedback import (
     OutcomeAssessed,
-    ReasonData,
     ThemeEscalated,
     ThemeEvent,
     ThemeEvidenceChanged,
@@ -55,52 +55,36 @@ SUBSCRIPTION = Subscription(
 
 async def on_theme(conn: AsyncConnection, data: ThemeEvent, version: int, ctx: Context) -> None:
     """Take down what was said of the theme, and do what follows from it."""
-    theme = await themes.note(conn, data, version)
+    theme = await note(conn, data, version)
     if theme is None:
         metrics.stale_events.inc()
         return
     match data:
-        case ThemeEscalated():
-            await candidates.on_escalated(conn, theme, ctx)
-        case ThemeEvidenceChanged():
-            await candidates.on_evidence_changed(conn, theme, ctx)
-        case ThemeQuieted():
-            await candidates.on_quieted(conn, theme, ctx)
         case ThemeMerged(by=by):
             await candidates.on_merged(conn, theme, by, ctx)
+        case ThemeEscalated(reasons=reasons):
+            risen = ", ".join(dict.fromkeys(reason.detector for reason in reasons))
+            await candidates.follow(conn, theme.theme_id, theme.at, ctx, f"Risen: {risen}")
+        case ThemeQuieted():
+            said = "The theme went quiet"
+            await candidates.follow(conn, theme.theme_id, theme.at, ctx, said)
         case _:
-            raise TypeError(f"{data.TYPE} is not subscribed to")
+            await candidates.follow(conn, theme.theme_id, theme.at, ctx)
 
 
 async def on_outcome_assessed(
     conn: AsyncConnection, data: OutcomeAssessed, version: int, ctx: Context
 ) -> None:
-    """Show the outcome on its item; where the item regressed, its themes ask for a decision again."""
+    """Show the outcome on its item; where it regressed, its themes ask for a decision again."""
     assessed = await items.assess(conn, data, version, ctx)
     if assessed is None:
         logger.info("outcome of no item of ours, or an old one", item_id=data.item_id)
         metrics.stale_events.inc()
         return
-    item, regressed = assessed
-    if not regressed:
-        return
-    numbers = {name: number for name, number in data.numbers.items() if number is not None}
-    reason = ReasonData(
-        detector="outcome",
-        name="regressed",
-        text=f"Item {item.item_id} was delivered and it got worse: {data.text}",
-        numbers=numbers,
-    )
-    for theme_id in item.theme_ids:
-        await candidates.bring_back(
-            conn,
-            theme_id,
-            title=item.title,
-            product=item.product,
-            reason=reason,
-            at=data.at,
-            ctx=ctx,
-        )
+    item, moved = assessed
+    if moved:
+        for theme_id in await themes.standing_for_all(conn, item.theme_ids):
+            await candidates.follow(conn, theme_id, data.at, ctx)
 
 
 def _without_replaced(events: Sequence[Event]) -> list[Event]:

@@ -12,24 +12,33 @@ from shared.database import Database
 from shared.ids import new_id
 from shared.outbox import measure as measure_outbox
 from shared.outbox import relay_forever
+from shared.pruning import prune_forever
 from shared.supervisor import Beat, Job, every
+from shared.upkeep import Upkeep
 
 WAKE_SECONDS = 5.0
 MEASURE_SECONDS = 10.0
 
 
-def jobs(db: Database, bus: Bus, clock: Clock = utc_now) -> dict[str, Job]:
+def jobs(
+    db: Database, bus: Bus, clock: Clock = utc_now, upkeep: Upkeep | None = None
+) -> dict[str, Job]:
     """The jobs that one process runs for this service, by name."""
+    kept = upkeep or Upkeep()
 
     async def relay(beat: Beat) -> None:
         await relay_forever(NAME, db, bus, beat)
 
     async def consume(beat: Beat) -> None:
-        await consume_forever(db, bus, SUBSCRIPTION, beat)
+        await consume_forever(db, bus, SUBSCRIPTION, beat, kept.dead_letters_in_a_row)
+
+    async def prune(beat: Beat) -> None:
+        await prune_forever(db, kept, beat)
 
     return {
         f"{NAME}.relay": relay,
         f"{NAME}.consumer": consume,
+        f"{NAME}.pruning": prune,
         f"{NAME}.wake": every(WAKE_SECONDS, lambda: wake(db, clock)),
         f"{NAME}.gauges": every(MEASURE_SECONDS, lambda: measure(db, clock)),
     }

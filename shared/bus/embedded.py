@@ -1,5 +1,6 @@
 """The embedded bus: a durable log in one SQLite file, for one process on one machine.
 
+It forgets records that are a week old once every group that ever joined their topic is done with them.
 It is not to grow into a broker: whoever outgrows it moves to Kafka by a setting.
 """
 
@@ -7,8 +8,11 @@ import asyncio
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -19,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    delete,
     func,
     insert,
     or_,
@@ -30,7 +35,15 @@ from shared.clock import utc_now
 from shared.database import Database, Json, Serial, UtcDateTime, insert_into
 from shared.envelope import Record
 
+logger = structlog.get_logger(__name__)
+
 PARTITIONS = 4
+
+KEPT = timedelta(days=7)
+"""How long a record is kept at least."""
+
+PRUNE_SECONDS = 600.0
+PRUNE_BATCH = 500
 
 tables = MetaData()
 
@@ -72,6 +85,7 @@ class EmbeddedBus:
         """The offset after the last record of each partition: tells a poll where to look."""
         self.arrived = asyncio.Condition()
         self.members: dict[str, list[EmbeddedConsumer]] = defaultdict(list)
+        self._pruning: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         async with self.db.begin() as conn:
@@ -80,8 +94,12 @@ class EmbeddedBus:
         async with self.db.read() as conn:
             for row in await conn.execute(last.group_by(log.c.topic, log.c.partition)):
                 self.ends[Partition(row.topic, row.partition)] = row.last + 1
+        self._pruning = asyncio.create_task(self._prune_forever(), name="bus.pruning")
 
     async def stop(self) -> None:
+        if self._pruning is not None:
+            self._pruning.cancel()
+            await asyncio.gather(self._pruning, return_exceptions=True)
         await self.db.close()
 
     async def send(self, records: Sequence[Record]) -> None:
@@ -102,7 +120,9 @@ class EmbeddedBus:
         async with self.db.begin() as conn:
             await conn.execute(insert(log), rows)
             last = (await conn.execute(select(func.max(log.c.offset)))).scalar_one()
+            # failpoint: bus.appending
         # One writer, one transaction: the new offsets are the consecutive ones up to `last`.
+        # failpoint: bus.appended
         async with self.arrived:
             for offset, row in enumerate(rows, start=last - len(rows) + 1):
                 self.ends[Partition(row["topic"], row["partition"])] = offset + 1
@@ -110,9 +130,16 @@ class EmbeddedBus:
 
     async def join(self, group: str, topics: Sequence[str]) -> "EmbeddedConsumer":
         member = EmbeddedConsumer(self, group, topics)
+        await self._know(group, member.all_partitions)
         self.members[group].append(member)
         await self.rebalance(group)
         return member
+
+    async def _know(self, group: str, partitions: Sequence[Partition]) -> None:
+        """From now on nothing of these partitions is forgotten before this group is done with it."""
+        rows = [{"group": group, "topic": t, "partition": n, "offset": 0} for t, n in partitions]
+        async with self.db.begin() as conn:
+            await conn.execute(insert_into(conn, positions).on_conflict_do_nothing(), rows)
 
     async def rebalance(self, group: str) -> None:
         """Deal the group's partitions out again; everybody goes on from what was committed."""
@@ -125,6 +152,44 @@ class EmbeddedBus:
             mine = [p for p in member.all_partitions if p.number % len(members) == index]
             member.positions = {p: committed.get(p, 0) for p in mine}
             member.committed = dict(member.positions)
+
+    async def _prune_forever(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            try:
+                await self.prune(utc_now() - KEPT)
+            except Exception:
+                logger.exception("the log could not be pruned; trying again later")
+
+    async def prune(self, before: datetime) -> int:
+        """Forget records appended before `before` that every group of their topic has committed.
+
+        A group that ever joined holds what it has not committed, and a topic that no group ever
+        joined is kept whole. In transactions of bounded size. Returns how many.
+        """
+        done = select(positions.c.topic, positions.c.partition, func.min(positions.c.offset))
+        async with self.db.read() as conn:
+            query = done.group_by(positions.c.topic, positions.c.partition)
+            committed = (await conn.execute(query)).all()
+        forgotten = 0
+        for topic, number, upto in committed:
+            gone = PRUNE_BATCH
+            while gone == PRUNE_BATCH:
+                gone = await self._prune_some(Partition(topic, number), upto, before)
+                forgotten += gone
+        return forgotten
+
+    async def _prune_some(self, partition: Partition, upto: int, before: datetime) -> int:
+        topic, number = partition
+        here = (log.c.topic == topic, log.c.partition == number, log.c.offset < upto)
+        oldest = select(log.c.offset, log.c.appended_at).where(*here).order_by(log.c.offset)
+        async with self.db.read() as conn:
+            rows = (await conn.execute(oldest.limit(PRUNE_BATCH))).all()
+        old = [row.offset for row in takewhile(lambda row: row.appended_at < before, rows)]
+        if old:
+            async with self.db.begin() as conn:
+                await conn.execute(delete(log).where(*here, log.c.offset <= old[-1]))
+        return len(old)
 
 
 class EmbeddedConsumer:
@@ -194,6 +259,7 @@ class EmbeddedConsumer:
                 ),
                 rows,
             )
+        # failpoint: bus.position_kept
         self.committed |= mine
 
     def rewind(self, back_to: Mapping[Partition, int]) -> None:

@@ -50,6 +50,19 @@ class EvidenceNumbersData(Contract):
     """Occurrences in each of the last twelve weeks, oldest first."""
 
 
+class RiseData(Contract):
+    """One time that a detector raised a theme, as the ledger says today. `fell_at` None: it holds."""
+
+    TYPE: ClassVar[str] = ""
+    detector: str
+    rose_at: datetime
+    fell_at: datetime | None = None
+    last_at: datetime | None = None
+    """When the newest evidence up to its end happened."""
+    reasons: list[ReasonData] = []
+    """As of when it rose; of each detector's newest rise only."""
+
+
 class FeedbackReceived(FeedbackContract):
     """Somebody said something. Subject: `feedback_id`; the text stays in the feedback service."""
 
@@ -98,27 +111,34 @@ class EvidenceRecorded(ThemeEvent):
     incident_ids: list[str]
 
 
-class ThemeEscalated(ThemeEvent):
-    """A detector rose. `at` is when it rose, by event time; `reasons` are as of then."""
+class ThemeTold(ThemeEvent):
+    """What is told of a theme in numbers. Each replaces what was told before it, whole."""
+
+    evidence: EvidenceNumbersData
+    rises: list[RiseData] | None = None
+    """Every time that it stood up, the newest fifty, oldest first: what the ledger says by now, so
+    that late evidence may add to them and corrections may take some back. None: not stated."""
+
+
+class ThemeEscalated(ThemeTold):
+    """A detector rose. `at` is when it rose, by event time; `reasons` are as of then. It may have
+    fallen since: then `theme.quieted` follows."""
 
     TYPE: ClassVar[str] = "groundswell.theme.escalated.v1"
     reasons: list[ReasonData]
-    evidence: EvidenceNumbersData
 
 
-class ThemeEvidenceChanged(ThemeEvent):
-    """An escalated theme's evidence changed; published at most once per theme and batch."""
+class ThemeEvidenceChanged(ThemeTold):
+    """The evidence of a theme that others know of changed; at most once per theme and batch."""
 
     TYPE: ClassVar[str] = "groundswell.theme.evidence_changed.v1"
-    evidence: EvidenceNumbersData
 
 
-class ThemeQuieted(ThemeEvent):
-    """Every detector that had risen fell again."""
+class ThemeQuieted(ThemeTold):
+    """Every detector that had risen fell again, or turns out never to have risen."""
 
     TYPE: ClassVar[str] = "groundswell.theme.quieted.v1"
     reasons: list[ReasonData]
-    evidence: EvidenceNumbersData
 
 
 class ThemeMerged(ThemeEvent):

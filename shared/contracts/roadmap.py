@@ -38,12 +38,14 @@ class CandidateRaised(CandidateEvent):
 
 
 class CandidateRescored(CandidateEvent):
-    """The score moved; `cause` says which part moved it and why."""
+    """The score moved, or what is known of the theme; `cause` says which part moved it and why."""
 
     TYPE: ClassVar[str] = "groundswell.candidate.rescored.v1"
     score: float
     was: float
     cause: str
+    raised_at: datetime | None = None
+    """When it was raised, where late evidence corrected that."""
 
 
 class CandidateAccepted(CandidateEvent):
@@ -80,6 +82,13 @@ class CandidateMerged(CandidateEvent):
     by: str
 
 
+class CandidateWithdrawn(CandidateEvent):
+    """What raised it turned out not to have happened, and nobody had dealt with it yet."""
+
+    TYPE: ClassVar[str] = "groundswell.candidate.withdrawn.v1"
+    reason: str
+
+
 class CandidateReturned(CandidateEvent):
     """A declined, snoozed or delivered theme came back; linked to its past by `previous_id`."""
 
@@ -111,7 +120,8 @@ class ItemPlanned(ItemEvent):
 
 
 class ItemChanged(ItemEvent):
-    """Its title, horizon, quarter, estimate, themes or objective was edited; the state stayed."""
+    """Its title, horizon, quarter, estimate, themes or objective was edited; the state stayed. Or late
+    evidence took a verdict back: then it is `delivered` again."""
 
     TYPE: ClassVar[str] = "groundswell.item.changed.v1"
 
@@ -184,6 +194,7 @@ EVENTS: tuple[type[Contract], ...] = (
     CandidateDeclined,
     CandidateSnoozed,
     CandidateMerged,
+    CandidateWithdrawn,
     CandidateReturned,
     ItemPlanned,
     ItemChanged,

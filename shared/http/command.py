@@ -42,8 +42,11 @@ async def run(
         try:
             async with db.begin() as conn:
                 if once and (kept := await idempotency.find(conn, once)):
+                    # failpoint: command.answered_before
                     return _answer(kept[1], kept[0], _version_in(kept[1]))
+                # failpoint: command.begun
                 shown = view(await work(conn))
+                # failpoint: command.worked
                 text = shown.model_dump_json()
                 if once:
                     await idempotency.keep(conn, once, status, text)
@@ -51,6 +54,7 @@ async def run(
             if attempt == ATTEMPTS:
                 raise
         else:
+            # failpoint: command.committed
             return _answer(text, status, getattr(shown, "version", None))
     raise AssertionError("unreachable: the last attempt answers or raises")
 

@@ -94,6 +94,6 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        description="repeat a POST safely: the same key and body get the first answer again",
+        description="repeat a POST safely: the same key and body get the first answer again, for a week",
     ),
 ]

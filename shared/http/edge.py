@@ -30,8 +30,30 @@ def create_service(
     for router in routers:
         app.include_router(router)
     problems.install(app)
+    app.add_middleware(_WithoutNul)
     app.add_middleware(_Measured, service=service)
     return app
+
+
+class _WithoutNul:
+    """Refuses a NUL in path or query: PostgreSQL can't even compare with it. Bodies: see `fields`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: ASGIApp = self.app
+        if scope["type"] == "http":
+            request_id = scope.get("groundswell.request_id")
+            if "\x00" in scope["path"]:
+                said = (
+                    "There is nothing at a path with a NUL character (%00); see /docs for what is."
+                )
+                answer = problems.problem(request_id, 404, "not-found", said)
+            elif b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
+                said = "A NUL character (%00) in the query is not taken; remove it."
+                answer = problems.problem(request_id, 400, "bad-request", said)
+        await answer(scope, receive, send)
 
 
 class _Measured:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from pydantic import BaseModel
-from sqlalchemy import Column, Integer, Table, Text, insert, select
+from sqlalchemy import Column, Index, Integer, Table, Text, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import utc_now
@@ -21,6 +21,7 @@ idempotency_keys = Table(
     Column("status", Integer, nullable=False),
     Column("answer", Text, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Index("idempotency_keys_by_age", "recorded_at"),
 )
 
 
@@ -63,6 +64,7 @@ async def find(conn: AsyncConnection, request: Once) -> tuple[int, str] | None:
 
 async def keep(conn: AsyncConnection, request: Once, status: int, answer: str) -> None:
     """Keep the answer in the caller's transaction."""
+    # failpoint: idempotency.keeping
     await conn.execute(
         insert(idempotency_keys).values(
             actor=request.actor,

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
-from sqlalchemy import ColumnElement, Row, Select, literal, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, literal, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import parse_rfc3339, rfc3339
@@ -94,7 +94,8 @@ def _fits(key: object, column: ColumnElement[Any]) -> bool:
         case bool():
             return expected is bool
         case int():
-            return expected in (int, float) and -(2**63) <= key < 2**63
+            widest = 2**63 if expected is float or isinstance(column.type, BigInteger) else 2**31
+            return expected in (int, float) and -widest <= key < widest
         case float():
             return expected is float and math.isfinite(key)
         case str():
@@ -104,6 +105,8 @@ def _fits(key: object, column: ColumnElement[Any]) -> bool:
 
 
 def _encodable(text: str) -> bool:
+    if "\x00" in text:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:

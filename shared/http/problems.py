@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from shared.database import UNAVAILABLE
 from shared.refusals import Overloaded, Refusal
 
 logger = structlog.get_logger(__name__)
@@ -23,6 +24,7 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     412: "Changed meanwhile",
     413: "Body too large",
@@ -31,6 +33,7 @@ TITLES = {
     429: "Too many requests",
     500: "Internal error",
     503: "Overloaded",
+    504: "No answer",
 }
 
 
@@ -85,6 +88,8 @@ def request_id_of(request: Request) -> str | None:
 def install(app: FastAPI) -> None:
     """Make `app` answer every refusal and error as a problem document."""
     app.add_exception_handler(Refusal, _refused)
+    for away in UNAVAILABLE:
+        app.add_exception_handler(away, _unavailable)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
@@ -96,6 +101,16 @@ async def _refused(request: Request, refusal: Exception) -> Response:
     return problem(
         request_id_of(request), refusal.status, refusal.slug, str(refusal), None, headers
     )
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    logger.error("the database is unavailable", path=request.url.path, why=str(error))
+    detail = (
+        "The database can't be used just now; send it again. A POST that has an Idempotency-Key has"
+        " its effect once."
+    )
+    headers = {"Retry-After": str(Overloaded.retry_after)}
+    return problem(request_id_of(request), 503, "database-unavailable", detail, None, headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -144,6 +159,6 @@ def described(status: int) -> dict[str, Any]:
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: described(status) for status in (400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
+    status: described(status) for status in (400, 401, 403, 404, 409, 412, 413, 415, 422, 503, 504)
 }
 """The error answers that every operation documents."""

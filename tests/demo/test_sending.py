@@ -10,13 +10,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.demo import quiet, sender
+from services import quiet
+from services.demo import sender
 from services.demo.progress import FILE, Progress, begun, noted
-from services.demo.quiet import StillBusy, until_quiet
 from services.demo.run import not_reached
 from services.demo.sender import CONNECTIONS, NotTaken, send_all
 from services.demo.steps import quarter_of
 from services.demo.stream import Record, load
+from services.quiet import StillBusy, until_quiet
 
 ANCHOR = datetime(2026, 8, 1, tzinfo=UTC)
 RECORDS = load().records[:60]

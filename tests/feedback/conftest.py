@@ -154,6 +154,11 @@ class Feedback:
         (theme,) = await self.themes()
         return await self.get(f"/v1/themes/{theme['id']}")
 
+    async def the_theme_of(self, service: str) -> Any:
+        """The only live theme of this service, in full."""
+        (theme,) = await self.themes(service=service)
+        return await self.get(f"/v1/themes/{theme['id']}")
+
     async def rows(self) -> list[Any]:
         async with self.db.read() as conn:
             return list((await conn.execute(select(outbox).order_by(outbox.c.seq))).all())

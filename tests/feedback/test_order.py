@@ -2,29 +2,27 @@
 
 import asyncio
 import random
-import tempfile
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import accumulate
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from services.feedback.app import MIGRATIONS
 from services.feedback.consumers import take_incidents
 from services.feedback.detection.store import escalations
 from services.feedback.evidence.store import current_horizon, evidence
-from services.feedback.metadata import metadata
 from services.feedback.themes.store import themes
 from services.feedback.worker import review
 from shared.clock import utc_now
 from shared.contracts import incidents
-from shared.database import Database, sqlite_url
 from shared.envelope import Event
-from shared.outbox import plumbing
+from tests.conftest import database
+from tests.engines.stores import Store
 from tests.feedback.conftest import day, of_incident, opened, reassigned, redated
 
 SERVICES = ("payments", "PAYMENTS", "search")
@@ -88,20 +86,15 @@ def batches(rng: random.Random, events: list[Event], largest: int) -> list[list[
     return found
 
 
-async def state_after(arrivals: list[list[Event]]) -> dict[str, Any]:
+async def state_after(store: Store, arrivals: list[list[Event]]) -> dict[str, Any]:
     """All that is stored of live themes, without ids, versions and what was published."""
-    with tempfile.TemporaryDirectory() as folder:
-        db = Database(sqlite_url(Path(folder), "feedback.sqlite3"))
-        async with db.begin() as conn:
-            await conn.run_sync(metadata.create_all)
-            await conn.run_sync(plumbing.create_all)
+    async with database(store, MIGRATIONS) as db:
         for batch in arrivals:
             async with db.begin() as conn:
                 await take_incidents(conn, batch, utc_now)
         await review(db, utc_now)
         async with db.read() as conn:
             found = await stored(conn)
-        await db.close()
     return found
 
 
@@ -112,7 +105,9 @@ async def stored(conn: Any) -> dict[str, Any]:
         told = {k: v for k, v in row._mapping.items() if k not in {"id", "theme_id"}}
         ledgers[row.theme_id].append(told)
     rises: dict[str, list[Any]] = {row.id: [] for row in live}
-    for row in await conn.execute(select(escalations).order_by(escalations.c.rose_at)):
+    for row in await conn.execute(
+        select(escalations).order_by(escalations.c.rose_at, escalations.c.detector)
+    ):
         if row.theme_id in rises:
             rises[row.theme_id].append(
                 (row.detector, row.rose_at, row.fell_at, row.reasons, row.fell_because)
@@ -134,23 +129,30 @@ async def stored(conn: Any) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@settings(
+    max_examples=6,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(seed=st.integers(0, 2**32), count=st.integers(6, 16))
-def test_neither_batches_nor_order_of_arrival_change_what_is_stored(seed: int, count: int) -> None:
+def test_neither_batches_nor_order_nor_engine_change_what_is_stored(
+    sqlite_store: Store, store: Store, seed: int, count: int
+) -> None:
     rng = random.Random(seed)
     stories = [story(rng, f"inc_{n:03}") for n in range(count)]
     by_time = merge(*map(known_at, stories), key=itemgetter(0))
-    at_once = asyncio.run(state_after([interleaved(rng, stories)]))
-    in_order = asyncio.run(state_after([[one] for _, one in by_time]))
-    shuffled = asyncio.run(state_after(batches(rng, interleaved(rng, stories), 7)))
+    at_once = asyncio.run(state_after(sqlite_store, [interleaved(rng, stories)]))
+    in_order = asyncio.run(state_after(store, [[one] for _, one in by_time]))
+    shuffled = asyncio.run(state_after(store, batches(rng, interleaved(rng, stories), 7)))
     assert in_order == at_once
     assert shuffled == at_once
 
 
-def test_the_stories_do_make_themes_rise_and_fall() -> None:
+def test_the_stories_do_make_themes_rise_and_fall(store: Store) -> None:
     rng = random.Random(7)
     stories = [story(rng, f"inc_{n:03}") for n in range(40)]
-    found = asyncio.run(state_after(batches(rng, interleaved(rng, stories), 9)))
+    found = asyncio.run(state_after(store, batches(rng, interleaved(rng, stories), 9)))
     rises = [rise for _, _, _, some in found["themes"] for rise in some]
     assert any(fell is not None for _, _, fell, _, _ in rises)
     assert len(found["themes"]) >= 2

@@ -207,6 +207,13 @@ def test_a_dismissal_after_as_of_has_not_happened() -> None:
     assert assess(times, POLICY, day(5), day(6)) == assess(times, POLICY, day(5))
 
 
+def test_what_falls_at_the_moment_of_a_new_burst_rises_again_then_and_stays() -> None:
+    """With no cooldown, one moment holds the end of one rise and the beginning of the next."""
+    policy = RecurrencePolicy(on=3, distinct_days=1, quiet_days=1, cooldown_days=0)
+    rises = assess(on_days([0, 1, 2, 30, 30, 30], impact=2_500), policy, day(31)).rises
+    assert [(one.rose_at, one.fell_at) for one in rises] == [(day(2), day(30)), (day(30), None)]
+
+
 # What holds for every history
 
 pasts = st.lists(

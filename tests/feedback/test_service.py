@@ -138,7 +138,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
 async def test_every_route_refuses_strangers_and_those_without_the_scope(db: Database) -> None:
     app = create_app(db)
     routes = [(m, path) for path, some in document_of(app)["paths"].items() for m in some]
-    assert len(routes) == 19
+    assert len(routes) == 24
     async with (
         client_of(app) as stranger,
         client_of(signed_in(app, "ingest")) as sender,

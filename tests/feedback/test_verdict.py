@@ -3,14 +3,12 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, poisson, poisson_means_test
+from scipy.stats import binomtest, poisson_means_test
 
 from services.feedback.detection.policy import InvalidPolicy
-from services.feedback.outcomes.power import chance_to_show, power
 from services.feedback.outcomes.rates import (
     Dispersion,
     Drift,
@@ -307,63 +305,3 @@ def test_an_outcome_policy_that_makes_no_sense_says_what_to_change() -> None:
         "Set max_false_verified above 0 and below 1; it is 0.",
         "Set window_days to 28 or more; it is 10.",
     )
-
-
-# The power check
-
-
-def test_a_halving_from_twelve_is_found_four_times_in_ten() -> None:
-    # At one-sided 5 %, for scipy's test and for ours; the verdict asks for more, and finds less.
-    found = sum(
-        poisson.pmf(before, 12) * poisson.pmf(after, 6)
-        for before in range(3, 27)
-        for after in range(17)
-        if poisson_means_test(after, 28, before, 28, alternative="less").pvalue <= 0.05
-    )
-    assert found == pytest.approx(0.40, abs=0.03)
-    assert chance_to_show(12, 28, 0.5, 28, alpha=0.05) == pytest.approx(found, abs=0.03)
-    assert chance_to_show(12, 28, 0.5, 28) == pytest.approx(0.29, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("count", "reduction", "phi"), [(40, 0.5, 1.0), (24, 0.7, 1.0), (60, 0.5, 2.0)]
-)
-def test_the_promised_chance_is_what_simulated_items_get(
-    count: int, reduction: float, phi: float
-) -> None:
-    random = np.random.default_rng(20261121)
-
-    def counts(mean: float) -> list[int]:
-        if phi == 1:
-            return random.poisson(mean, 1_500).tolist()
-        return random.negative_binomial(mean / (phi - 1), 1 / phi, 1_500).tolist()
-
-    pairs = zip(counts(count), counts(count * (1 - reduction)), strict=True)
-    critical = -1.959964
-    # An infinite number of degrees: φ is given here, not estimated.
-    known = Dispersion(phi, float("inf"))
-    found = np.mean([compare(Rate(b, 56), Rate(a, 56), known).z <= critical for b, a in pairs])
-    assert chance_to_show(count, 56, reduction, 56, phi) == pytest.approx(found, abs=0.06)
-
-
-def test_the_power_check_says_when_a_reduction_shows() -> None:
-    checked = power(12, 28, reduction=0.8)
-    assert checked.weeks == 6
-    assert checked.text == (
-        "At 12 incidents in 28 days, a reduction by 80% shows with 80% certainty after 6 weeks."
-    )
-
-
-def test_the_power_check_says_when_a_reduction_never_shows_and_what_would() -> None:
-    checked = power(12, 28, reduction=0.5)
-    assert (checked.weeks, checked.detectable) == (None, 0.7)
-    assert "no more than 56% certainty within 26 weeks" in checked.text
-    assert "A reduction by 70% would show" in checked.text
-    assert power(0, 28, reduction=0.5).detectable is None
-
-
-def test_more_history_bigger_cuts_and_less_clustering_show_sooner() -> None:
-    weeks = power(100, 56, 0.5).weeks
-    assert weeks is not None
-    for slower in (power(50, 28, 0.5), power(100, 56, 0.4), power(100, 56, 0.5, phi=2.0)):
-        assert slower.weeks is None or slower.weeks > weeks

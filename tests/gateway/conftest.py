@@ -1,7 +1,6 @@
 """A gateway over real services' apps, in this process, with an admin key."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from starlette.types import ASGIApp
 from services.gateway import app as gateway
 from services.gateway.access.first_start import ADMIN_KEY_FILE, ensure_admin, pepper
 from services.gateway.access.keyring import Keyring
-from services.gateway.health import Health
 from services.incidents import app as incidents
-from shared.database import Database, sqlite_url
-from shared.migrations import upgrade
+from shared.database import Database
+from shared.http.health import Health
+from shared.http.room import Room
 from tests.conftest import MakeDatabase, MovingClock, client_of
 
 
@@ -49,31 +48,6 @@ def quiet_logs() -> Iterator[None]:
 
 
 @pytest.fixture
-async def make_database(tmp_path: Path, migrated: dict[str, bytes]) -> AsyncIterator[MakeDatabase]:
-    """As everywhere, but each history is run once for all tests here, and copied."""
-    async with AsyncExitStack() as stack:
-
-        async def make(service: str, migrations: Path) -> Database:
-            url = sqlite_url(tmp_path, f"{service}.sqlite3")
-            file = tmp_path / f"{service}.sqlite3"
-            if service not in migrated:
-                await upgrade(url, migrations)
-                migrated[service] = file.read_bytes()
-            file.write_bytes(migrated[service])
-            db = Database(url)
-            stack.push_async_callback(db.close)
-            return db
-
-        yield make
-
-
-@pytest.fixture(scope="session")
-def migrated() -> dict[str, bytes]:
-    """Service → its database file, empty and at the newest revision."""
-    return {}
-
-
-@pytest.fixture
 async def front(make_database: MakeDatabase, tmp_path: Path, clock: MovingClock) -> Front:
     """The gateway in front of the incidents service."""
     db = await make_database(gateway.NAME, gateway.MIGRATIONS)
@@ -92,7 +66,8 @@ async def front_of(
     await keyring.reload()
     health = Health({gateway.NAME: db})
     own = gateway.create_app(db, keyring, health, clock)
-    app = gateway.create_gateway(own, services, keyring)
+    documents = {name: service.openapi() for name, service in services.items()}
+    app = gateway.create_gateway(own, services, documents, keyring, Room(100))
     admin_key = (data / ADMIN_KEY_FILE).read_text().strip()
     return Front(app, own, services, db, keyring, health, admin_key)
 

@@ -10,9 +10,10 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway.app import front_door
-from services.gateway.edge.bound import LARGEST_BODY, nested_too_deep
+from services.gateway.edge.bound import nested_too_deep
 from services.gateway.edge.route import RoutesOverlap, longest, table_of
 from shared.auth import PRINCIPAL, Principal
+from shared.http.room import LARGEST_BODY, Room
 from tests.conftest import client_of
 
 KEY = "gs_0000000000_the-right-one"
@@ -54,7 +55,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 async def client(echo: Echo) -> AsyncIterator[httpx.AsyncClient]:
-    app = front_door({"/echo": echo, "/docs": echo}, who)
+    app = front_door({"/echo": echo, "/docs": echo}, who, Room(100))
     async with client_of(app) as client:
         client.headers["Authorization"] = f"Bearer {KEY}"
         yield client
@@ -81,7 +82,7 @@ async def test_refusals_and_crashes_carry_the_request_id_too(client: httpx.Async
 
 
 async def test_a_crash_in_the_middle_of_an_answer_is_not_hidden(echo: Echo) -> None:
-    transport = httpx.ASGITransport(front_door({"/docs": echo}, who))
+    transport = httpx.ASGITransport(front_door({"/docs": echo}, who, Room(100)))
     async with httpx.AsyncClient(transport=transport, base_url="http://groundswell.test") as client:
         with pytest.raises(ValueError, match="broken in the middle"):
             await client.get("/docs/half")
@@ -124,6 +125,22 @@ async def test_a_length_that_understates_the_body_is_caught_by_counting(
     assert echo.bodies == []
 
 
+async def test_a_body_that_dribbles_is_given_up(
+    client: httpx.AsyncClient, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.edge.bound.BODY_SECONDS", 0.1)
+
+    async def dribble() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(5)
+        yield b"}"
+
+    answer = await client.post("/echo", content=dribble())
+    assert answer.status_code == 408
+    assert answer.headers["connection"] == "close"
+    assert echo.bodies == []
+
+
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e9", "٣"])
 async def test_an_odd_content_length_breaks_nothing(client: httpx.AsyncClient, length: str) -> None:
     headers = [(b"Content-Length", length.encode())]
@@ -132,7 +149,7 @@ async def test_an_odd_content_length_breaks_nothing(client: httpx.AsyncClient, l
 
 
 async def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_behind(echo: Echo) -> None:
-    app = front_door({"/echo": echo}, who)
+    app = front_door({"/echo": echo}, who, Room(100))
     messages: list[Message] = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
@@ -144,7 +161,8 @@ async def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_behind(echo:
     async def send(message: Message) -> None:
         raise AssertionError("nobody is there to be answered")
 
-    headers = [(b"transfer-encoding", b"chunked")]
+    shown = (b"authorization", f"Bearer {KEY}".encode())
+    headers = [(b"transfer-encoding", b"chunked"), shown]
     await app(
         {"type": "http", "path": "/echo", "headers": headers, "method": "POST"}, receive, send
     )
@@ -181,7 +199,7 @@ async def test_no_service_sees_a_credential(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_principal_is_never_carried_over_on_a_public_path(echo: Echo) -> None:
-    async with client_of(front_door({"/docs": echo}, who)) as client:
+    async with client_of(front_door({"/docs": echo}, who, Room(100))) as client:
         answer = await client.get("/docs", headers={"Authorization": f"Bearer {KEY}"})
     assert answer.json()["principal"] is None
 
@@ -196,14 +214,14 @@ async def test_what_is_not_public_needs_a_key(echo: Echo, path: str) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = front_door({"/echo": echo, "/docs": echo}, who)
+    app = front_door({"/echo": echo, "/docs": echo}, who, Room(100))
     await app({"type": "http", "path": path, "headers": [], "method": "GET"}, receive, send)
     assert sent[0]["status"] == 401
     assert echo.bodies == []
 
 
 async def test_alertmanagers_own_clients_are_refused_in_their_language(echo: Echo) -> None:
-    async with client_of(front_door({"/api/v2/alerts": echo}, who)) as client:
+    async with client_of(front_door({"/api/v2/alerts": echo}, who, Room(100))) as client:
         answer = await client.post("/api/v2/alerts", json=[])
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/json"

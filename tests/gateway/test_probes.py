@@ -35,7 +35,7 @@ async def test_a_stopping_process_is_not_ready_but_alive(front: Front) -> None:
 async def test_a_database_that_cannot_write_fails_readiness(
     front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.health.PING_SECONDS", 0.05)
+    monkeypatch.setattr("shared.http.health.PING_SECONDS", 0.05)
     async with front.db.begin():
         answer = await get(front, "/readyz")
     assert answer.status_code == 503

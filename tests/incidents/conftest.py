@@ -1,9 +1,6 @@
 """What the tests of the incidents service share: its database, its app, a caller, its outbox."""
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,11 +9,10 @@ import structlog
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from services.incidents.app import MIGRATIONS, create_app
-from shared.database import Database, sqlite_url
-from shared.migrations import upgrade
+from services.incidents.app import MIGRATIONS, NAME, create_app
+from shared.database import Database
 from shared.outbox import outbox
-from tests.conftest import MovingClock, client_of, outbox_types, signed_in
+from tests.conftest import MakeDatabase, MovingClock, client_of, outbox_types, signed_in
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,20 +24,9 @@ def plain_tracebacks() -> None:
     structlog.configure(processors=[structlog.processors.add_log_level, console])
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database file, made once; each test gets a copy."""
-    folder = tmp_path_factory.mktemp("incidents")
-    asyncio.run(upgrade(sqlite_url(folder, "incidents.sqlite3"), MIGRATIONS))
-    return folder / "incidents.sqlite3"
-
-
 @pytest.fixture
-async def db(migrated: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    shutil.copy(migrated, tmp_path / "incidents.sqlite3")
-    db = Database(sqlite_url(tmp_path, "incidents.sqlite3"))
-    yield db
-    await db.close()
+async def db(make_database: MakeDatabase) -> Database:
+    return await make_database(NAME, MIGRATIONS)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select
-from sqlalchemy.exc import OperationalError
 
 from services.incidents.incidents.store import incidents
 from services.incidents.settings import IncidentsSettings
@@ -285,7 +284,7 @@ async def test_without_a_database_nobody_is_told_that_it_was_taken(
     client: httpx.AsyncClient, clock: MovingClock, monkeypatch: pytest.MonkeyPatch, db: Database
 ) -> None:
     async def fails(conn: Any, posts: list[Post], window: timedelta) -> Any:
-        raise OperationalError("INSERT", {}, Exception("disk I/O error"))
+        raise OSError("disk I/O error")
 
     monkeypatch.setattr(writing, "record", fails)
     content = (BODIES / "alertmanager_firing.json").read_bytes()

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from services.incidents.incidents import commands, store
 from services.incidents.incidents.episodes import episodes
@@ -101,7 +102,7 @@ async def test_the_database_itself_keeps_a_second_open_incident_out(
     async with db.read() as conn:
         row = (await conn.execute(select(incidents))).one()._asdict()
     assert row["state"] in OPEN_STATES
-    with pytest.raises(Exception, match="UNIQUE constraint failed"):
+    with pytest.raises(IntegrityError):
         async with db.begin() as conn:
             await conn.execute(incidents.insert().values({**row, "id": "inc_other"}))
     async with db.begin() as conn:

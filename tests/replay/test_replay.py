@@ -33,6 +33,12 @@ EXPECTED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _several_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that there is a midway, at which to be interrupted."""
+    monkeypatch.setattr("services.replay.batches.MOST_ITEMS", 3)
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     """Twenty incidents over a month: one lives LIFE, one stays open, the others are closed."""
@@ -181,7 +187,7 @@ async def test_an_interrupted_replay_goes_on_where_it_was(
     client: httpx.AsyncClient, db: Database, log: Path, tmp_path: Path
 ) -> None:
     state = tmp_path / "state.json"
-    async with through(Faulty(client, {3: problem(403)})) as cut:
+    async with through(Faulty(client, {6: problem(403)})) as cut:
         with pytest.raises(NotTaken):
             await bring_in(cut, log, state=state)
     assert msgspec.json.decode(state.read_bytes())["taken"] >= 1
@@ -197,7 +203,7 @@ async def test_a_bookmark_of_another_data_folder_is_not_believed(
     client: httpx.AsyncClient, log: Path, tmp_path: Path, make_database: MakeDatabase
 ) -> None:
     state = tmp_path / "state.json"
-    async with through(Faulty(client, {3: problem(403)})) as cut:
+    async with through(Faulty(client, {6: problem(403)})) as cut:
         with pytest.raises(NotTaken):
             await bring_in(cut, log, state=state)
     empty = await make_database("another", MIGRATIONS)

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.demo.quiet import sums
+from services.quiet import sums
 from tests.standalone.conftest import COMMAND, Process, started
 
 SETTING = "GROUNDSWELL_SERVICENOW_LOG"

@@ -1,37 +1,22 @@
 """The roadmap service over a fresh database, its API, and its consumer."""
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import httpx
 import pytest
 
-from services.roadmap.app import MIGRATIONS, create_app
+from services.roadmap.app import MIGRATIONS, NAME, create_app
 from services.roadmap.consumers import handle
-from shared.database import Database, sqlite_url
+from shared.database import Database
 from shared.envelope import Event
-from shared.migrations import upgrade
-from tests.conftest import MovingClock, client_of, signed_in
+from tests.conftest import MakeDatabase, MovingClock, client_of, signed_in
 
 Hear = Callable[..., Awaitable[None]]
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with this service's tables and nothing in them, to copy: migrating takes longer."""
-    folder = tmp_path_factory.mktemp("migrated")
-    asyncio.run(upgrade(sqlite_url(folder, "roadmap.sqlite3"), MIGRATIONS))
-    return folder / "roadmap.sqlite3"
-
-
 @pytest.fixture
-async def db(migrated: Path, tmp_path: Path) -> AsyncIterator[Database]:
-    shutil.copy(migrated, tmp_path / "roadmap.sqlite3")
-    db = Database(sqlite_url(tmp_path, "roadmap.sqlite3"))
-    yield db
-    await db.close()
+async def db(make_database: MakeDatabase) -> Database:
+    return await make_database(NAME, MIGRATIONS)
 
 
 @pytest.fixture

@@ -3,17 +3,16 @@ on it, and every log folds to what is stored, version by version.
 """
 
 import asyncio
-import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from services.roadmap.app import MIGRATIONS
 from services.roadmap.candidates import commands, store
 from services.roadmap.candidates.commands import Acceptance
 from services.roadmap.candidates.domain import WAITING
@@ -23,9 +22,11 @@ from services.roadmap.items import commands as item_commands
 from services.roadmap.items.domain import CancelItem, DeliverItem
 from services.roadmap.items.store import item_themes, items
 from shared.context import Context
-from shared.database import Database, sqlite_url
+from shared.database import Database
 from shared.envelope import Event
 from shared.refusals import Refusal
+from tests.conftest import database
+from tests.engines.stores import Store
 from tests.roadmap.saying import (
     NOW,
     assessed,
@@ -153,19 +154,15 @@ class World:
 )
 @given(steps)
 def test_whatever_the_order_a_theme_waits_once_and_is_worked_on_once(
-    migrated: Path, tmp_path: Path, steps: list[tuple[str, str, str, int]]
+    store: Store, steps: list[tuple[str, str, str, int]]
 ) -> None:
     async def run() -> None:
-        shutil.copy(migrated, tmp_path / "roadmap.sqlite3")
-        db = Database(sqlite_url(tmp_path, "roadmap.sqlite3"))
-        world = World(db)
-        try:
+        async with database(store, MIGRATIONS) as db:
+            world = World(db)
             for step in steps:
                 await world.do(*step)
                 await world.check()
             assert all(stored == folded for stored, folded in await folded_candidates(db))
             assert all(stored == folded for stored, folded in await folded_items(db))
-        finally:
-            await db.close()
 
     asyncio.run(run())

@@ -11,11 +11,13 @@ from services.roadmap.candidates.domain import (
     CandidateState,
     Command,
     DeclineCandidate,
+    Facts,
     MergeCandidate,
     RaiseCandidate,
     RescoreCandidate,
     SnoozeCandidate,
     WakeCandidate,
+    WithdrawCandidate,
     decide,
     evolve,
     is_news,
@@ -25,6 +27,7 @@ from services.roadmap.candidates.refusals import (
     CandidateAlreadyDeclined,
     CandidateAlreadyMerged,
     CandidateAlreadyRaised,
+    CandidateAlreadyWithdrawn,
     DecidedBeforeItWasRaised,
     MergedIntoItself,
     MergeTargetDecided,
@@ -57,11 +60,13 @@ COMMANDS: dict[str, Command] = {
     "snooze": SnoozeCandidate("ada", LATER, total=6, until=NOW),
     "wake": WakeCandidate(LATER, "it is time", (reason(),)),
     "merge": MergeCandidate(OTHER, "ada", LATER),
+    "withdraw": WithdrawCandidate(LATER, "it never rose"),
 }
 REFUSES: dict[CandidateState, type[Refusal]] = {
     "accepted": CandidateAlreadyAccepted,
     "declined": CandidateAlreadyDeclined,
     "merged": CandidateAlreadyMerged,
+    "withdrawn": CandidateAlreadyWithdrawn,
 }
 AFTERWARDS: dict[str, CandidateState] = {
     "accept": "accepted",
@@ -92,8 +97,24 @@ def test_a_decided_candidate_refuses_and_says_what_was_decided(
     state: CandidateState, verb: str
 ) -> None:
     decided = replace(OPEN, state=state, item_id="itm_7", into_candidate_id="cnd_8")
-    with pytest.raises(REFUSES[state], match=r"itm_7|declined|cnd_8"):
+    with pytest.raises(REFUSES[state], match=r"itm_7|declined|cnd_8|withdrawn"):
         decide(decided, COMMANDS[verb])
+
+
+def test_only_an_open_candidate_is_withdrawn() -> None:
+    gone = after(OPEN, COMMANDS["withdraw"])
+    assert gone is not None
+    assert (gone.state, gone.decided_at) == ("withdrawn", None)
+    for state in ("snoozed", "accepted", "declined", "merged", "withdrawn"):
+        assert decide(replace(OPEN, state=state), COMMANDS["withdraw"]) == []
+
+
+def test_late_evidence_corrects_what_a_candidate_says_of_its_theme() -> None:
+    facts = Facts("Timeouts of cards", "Cards", RAISED - timedelta(days=2))
+    corrected = after(OPEN, RescoreCandidate(LATER, 4.0, "more of it", facts=facts))
+    assert corrected is not None
+    said = (corrected.title, corrected.product, corrected.raised_at)
+    assert said == ("Timeouts of cards", "Cards", RAISED - timedelta(days=2))
 
 
 def test_a_candidate_is_raised_once() -> None:
@@ -151,7 +172,7 @@ def test_a_candidate_is_merged_only_into_another_that_waits() -> None:
 
 @pytest.mark.parametrize(
     ("now", "rank", "news"),
-    [(3.005, 1, False), (2.995, 1, False), (3.006, 1, True), (2.99, 1, True), (3.0, 2, True)],
+    [(3.0 + 1e-10, 1, False), (3.0001, 1, True), (2.9999, 1, True), (3.0, 2, True)],
 )
-def test_a_score_is_news_when_it_moves_or_the_rank_does(now: float, rank: int, news: bool) -> None:
+def test_a_score_is_news_when_it_or_the_rank_moves(now: float, rank: int, news: bool) -> None:
     assert is_news(3.0, now, 1, rank) is news

@@ -50,8 +50,8 @@ TABLE = """
  committed | refused   | started | delivered | cancelled | nothing  | nothing       | nothing   | nothing
  started   | refused   | refused | delivered | cancelled | nothing  | nothing       | nothing   | nothing
  delivered | refused   | refused | refused   | refused   | verified | nothing       | regressed | nothing
- verified  | refused   | refused | refused   | refused   | nothing  | nothing       | nothing   | nothing
- regressed | refused   | refused | refused   | refused   | verified | nothing       | nothing   | nothing
+ verified  | refused   | refused | refused   | refused   | nothing  | delivered     | regressed | delivered
+ regressed | refused   | refused | refused   | refused   | verified | delivered     | nothing   | delivered
  cancelled | refused   | refused | refused   | refused   | nothing  | nothing       | nothing   | nothing
 """
 

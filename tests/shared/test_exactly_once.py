@@ -21,8 +21,8 @@ from shared.consumer import Subscription, consume_batch, types_of
 from shared.context import Context
 from shared.contracts.feedback import FeedbackVoted
 from shared.database import Database, Serial, sqlite_url
+from shared.dead_letters import dead_letters
 from shared.envelope import Event, Record, encode
-from shared.inbox import dead_letters
 
 metadata = MetaData()
 effects = Table(
@@ -74,6 +74,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.folder = in_memory_folder()
         self.runner = asyncio.Runner()
         self.published: dict[str, list[int]] = {}
+        self.poison: list[bytes] = []
         self.failing = 0
         self.runner.run(self.open())
 
@@ -187,6 +188,13 @@ class ExactlyOnce(RuleBasedStateMachine):
 
         self.runner.run(resend())
 
+    @rule(subject=st.sampled_from("abc"))
+    def someone_sends_what_nobody_can_read(self, subject: str) -> None:
+        good = encode(self.event(subject, 0))
+        self.poison.append(f"poison {len(self.poison)}".encode())
+        record = Record(good.topic, subject, good.headers, self.poison[-1])
+        self.runner.run(self.bus.send([record]))
+
     @rule()
     def crash(self) -> None:
         self.runner.run(self.close())
@@ -199,6 +207,17 @@ class ExactlyOnce(RuleBasedStateMachine):
         for row in rows:
             order.setdefault(row.subject, []).append(row.votes)
         return order
+
+    async def aside(self) -> list[bytes]:
+        query = select(dead_letters.c.value).order_by(dead_letters.c.offset)
+        async with self.target.read() as conn:
+            return [bytes(value) for value in (await conn.execute(query)).scalars()]
+
+    @invariant()
+    def no_poison_is_set_aside_twice(self) -> None:
+        aside = self.runner.run(self.aside())
+        assert len(aside) == len(set(aside))
+        assert set(aside) <= set(self.poison)
 
     @invariant()
     def nothing_is_doubled_skipped_or_out_of_order(self) -> None:
@@ -215,6 +234,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.failing = 0
         self.runner.run(drain())
         assert self.runner.run(self.seen()) == {s: n for s, n in self.published.items() if n}
+        assert sorted(self.runner.run(self.aside())) == sorted(self.poison)
         self.runner.run(self.close())
         self.runner.close()
         self.folder.cleanup()

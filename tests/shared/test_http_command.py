@@ -1,21 +1,21 @@
 """Commands over HTTP: one transaction, then the answer; conflicts tried again; versions; scopes."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from shared.auth import SCOPES
 from shared.http.context import needs
 from shared.refusals import Conflict
+from tests.engines.stores import Store
 from tests.shared.tiny_service import Tiny, tiny_service
 
 NOTE = {"text": "a note"}
 
 
 @pytest.fixture
-async def tiny(tmp_path: Path) -> AsyncIterator[Tiny]:
-    async with tiny_service(tmp_path) as tiny:
+async def tiny(store: Store) -> AsyncIterator[Tiny]:
+    async with tiny_service(store) as tiny:
         yield tiny
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +9,7 @@ from sqlalchemy import func, select
 
 from shared.http.idempotency import idempotency_keys
 from shared.refusals import Conflict
+from tests.engines.stores import Store
 from tests.shared.tiny_service import NoteWontMove, Tiny, tiny_service
 
 KEY = {"Idempotency-Key": "k-1"}
@@ -17,8 +17,8 @@ NOTE = {"text": "a note"}
 
 
 @pytest.fixture
-async def tiny(tmp_path: Path) -> AsyncIterator[Tiny]:
-    async with tiny_service(tmp_path) as tiny:
+async def tiny(store: Store) -> AsyncIterator[Tiny]:
+    async with tiny_service(store) as tiny:
         yield tiny
 
 

@@ -1,7 +1,6 @@
 """Every error is a problem document with a stable type and a sentence; none tells what is inside."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,13 +8,18 @@ import pytest
 from prometheus_client import REGISTRY
 
 from shared import refusals
-from tests.conftest import client_of
+from shared.database import Database
+from shared.http.edge import create_service
+from tests.conftest import client_of, signed_in
+from tests.engines.postgres import free_port
+from tests.engines.stores import Store
 from tests.shared.tiny_service import (
     REQUEST_ID,
     SECRET,
     NoteWontMove,
     Tiny,
     identified,
+    router,
     tiny_service,
 )
 
@@ -33,8 +37,8 @@ REFUSED = [
 
 
 @pytest.fixture
-async def tiny(tmp_path: Path) -> AsyncIterator[Tiny]:
-    async with tiny_service(tmp_path) as tiny:
+async def tiny(store: Store) -> AsyncIterator[Tiny]:
+    async with tiny_service(store) as tiny:
         yield tiny
 
 
@@ -79,6 +83,7 @@ async def test_every_refusal_of_the_tree_is_tried_here() -> None:
     [
         ("GET", "/v1/nothing", 404, "There is nothing at /v1/nothing"),
         ("GET", "/v1/%00%ff", 404, "There is nothing at"),
+        ("GET", "/v1/notes?cursor=%00", 400, "remove it"),
         ("DELETE", "/v1/notes", 405, "DELETE is not possible at /v1/notes"),
         ("GET", "/v1/teapot", 418, "ask a kettle"),
         ("GET", "/v1/notes?limit=0", 422, "query.limit"),
@@ -167,3 +172,18 @@ async def test_requests_are_counted_by_route_never_by_what_a_caller_typed(tiny: 
     after = counted("unmatched", "404"), counted("/v1/notes/{note_id}/touch", "404", "POST")
     assert after == (before[0] + 1, before[1] + 1)
     assert counted("/v1/some/guess", "404") == 0
+
+
+async def test_without_its_database_a_service_says_so_and_when_to_come_again() -> None:
+    db = Database(f"postgresql+asyncpg://tiny:{SECRET}@127.0.0.1:{free_port()}/t?schema=t")
+    app = create_service("tiny", "Tiny", db, [router])
+    note = {"text": "a", "at": "2026-03-01T00:00:00Z", "count": 1, "weight": 1.0}
+    async with client_of(signed_in(identified(app))) as client:
+        for asked in (client.get("/v1/notes"), client.post("/v1/notes", json=note)):
+            answer = await asked
+            document = problem_in(answer, 503)
+            assert document["type"].endswith(":database-unavailable")
+            assert "send it again" in document["detail"]
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert SECRET not in answer.text
+    await db.close()

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import ColumnElement, Row, delete, insert, select
 
 from shared.clock import rfc3339
-from shared.database import Database, sqlite_url
+from shared.database import Database
 from shared.http.pages import InvalidCursor, Page, page_of
+from tests.engines.stores import Store
 from tests.shared.tiny_service import metadata, notes, tiny_service
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,9 +79,9 @@ def _note(row: Row[Any]) -> Note:
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
+def table(store: Store) -> Iterator[Table]:
     async def opened() -> Database:
-        db = Database(sqlite_url(tmp_path_factory.mktemp("pages"), "t.sqlite3"))
+        db = Database(await store.empty())
         async with db.begin() as conn:
             await conn.run_sync(metadata.create_all)
         return db
@@ -129,13 +129,13 @@ def test_walking_a_list_meets_every_row_once_in_order(
         cursor = page.next
         table.runner.run(table.add([coming.pop()] if coming else []))
     keys = [row.key(sort) for row in met]
-    ordered = sorted(keys, key=_as_sqlite_sorts, reverse=descending)
+    ordered = sorted(keys, key=_by_code_point, reverse=descending)
     assert keys == ordered
     assert len({row.id for row in met}) == len(met)
     assert known <= {row.id for row in met}
 
 
-def _as_sqlite_sorts(key: tuple[Any, ...]) -> tuple[Any, ...]:
+def _by_code_point(key: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(part.encode() if isinstance(part, str) else part for part in key)
 
 
@@ -235,9 +235,9 @@ def test_no_cursor_is_a_fault_of_ours(table: Table, sort: str, content: Any) -> 
     assert len(page.items) <= 5
 
 
-def test_over_http_a_page_is_bounded_and_a_forged_cursor_is_a_422(tmp_path: Path) -> None:
+def test_over_http_a_page_is_bounded_and_a_forged_cursor_is_a_422(store: Store) -> None:
     async def work() -> None:
-        async with tiny_service(tmp_path) as tiny:
+        async with tiny_service(store) as tiny:
             for limit, status in ((1, 200), (200, 200), (0, 422), (201, 422)):
                 answer = await tiny.client.get("/v1/notes", params={"limit": limit})
                 assert answer.status_code == status

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -14,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared import refusals
 from shared.context import Context
-from shared.database import Database, UtcDateTime, sqlite_url
+from shared.database import Database, UtcDateTime
 from shared.http import command
 from shared.http.context import Db, IdempotencyKey, IfMatch, needs
 from shared.http.edge import create_service
@@ -23,6 +22,7 @@ from shared.http.pages import Cursor, Limit, Page, page_of
 from shared.ids import new_id
 from shared.outbox import plumbing
 from tests.conftest import client_of, signed_in
+from tests.engines.stores import Store
 
 metadata = MetaData()
 notes = Table(
@@ -185,9 +185,10 @@ class Tiny:
 
 
 @asynccontextmanager
-async def tiny_service(folder: Path) -> AsyncGenerator[Tiny]:
-    """The service over a fresh database in this folder."""
-    db = Database(sqlite_url(folder, "tiny.sqlite3"))
+async def tiny_service(store: Store) -> AsyncGenerator[Tiny]:
+    """The service over a fresh database."""
+    url = await store.empty()
+    db = Database(url)
     async with db.begin() as conn:
         await conn.run_sync(metadata.create_all)
         await conn.run_sync(plumbing.create_all)
@@ -196,6 +197,7 @@ async def tiny_service(folder: Path) -> AsyncGenerator[Tiny]:
     async with client_of(signed_in(identified(app))) as client:
         yield Tiny(app, db, client)
     await db.close()
+    await store.drop(url)
 
 
 def identified(app: ASGIApp) -> ASGIApp:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 COMMAND = Path(sys.executable).with_name("groundswell")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 
@@ -77,14 +77,14 @@ def wait_until_ready(url: str, popen: subprocess.Popen[bytes], log: Path) -> Non
 
 
 @contextmanager
-def started(data: Path, port: int | None = None) -> Iterator[Process]:
+def started(data: Path, port: int | None = None, **settings: str) -> Iterator[Process]:
     """`groundswell run` until the block ends."""
     port = port or free_port()
     data.mkdir(parents=True, exist_ok=True)
     log = data / "process.log"
     with log.open("ab") as output:
         popen = subprocess.Popen(
-            [COMMAND, "run"], env=environment(data, port), stdout=output, stderr=output
+            [COMMAND, "run"], env=environment(data, port, **settings), stdout=output, stderr=output
         )
     try:
         process = Process(data, port, popen, log)

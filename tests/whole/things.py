@@ -1,7 +1,9 @@
 """Some of everything, made through the API as people and senders make it, and the ids of it all."""
 
 import random
+import sqlite3
 from collections.abc import MutableMapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +16,8 @@ from tests.whole.system import System, eventually
 
 PRODUCT = "Checkout"
 SERVICE = "payments"
+DEAD_LETTER = "ded_replayed"
+LISTENING = ("incidents", "feedback", "roadmap")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def sow(system: System) -> Things:
         post(f"/v1/items/{items[0]['id']}/commit", {"expected_reduction": 0.5})
         accepted = post(f"/v1/candidates/{candidates[3]['id']}/accept", {"horizon": "next"})
     assert accepted["state"] == "accepted"
+    _dead_letter(system)
     return Things(
         {
             "key_id": [one["id"] for one in keys],
@@ -84,6 +89,7 @@ def sow(system: System) -> Things:
             "objective_id": [one["id"] for one in objectives],
             "name": [SERVICE, "ledger"],
             "detector": ["recurrence", "demand"],
+            "dead_letter_id": [DEAD_LETTER],
             "id": [incidents[0]["id"], themes[0]["id"], candidates[0]["id"], items[0]["id"]],
         }
     )
@@ -118,6 +124,33 @@ def _incidents(post: Any) -> list[dict[str, Any]]:
         for n in range(5)
         for name in (SERVICE, "nobody-knows-it")
     ]
+
+
+def _dead_letter(system: System) -> None:
+    """One in each service, replayed long since; nobody can send what can't be read over HTTP."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    letter = {
+        "id": DEAD_LETTER,
+        "consumer": "a consumer",
+        "topic": "a topic",
+        "partition": 0,
+        "offset": 7,
+        "key": "a key",
+        "headers": "{}",
+        "value": b"\xff",
+        "reason": "not JSON",
+        "recorded_at": now,
+        "replayed_at": now,
+        "replayed_by": "Ada",
+    }
+    columns = ", ".join(f'"{name}"' for name in letter)
+    values = ", ".join("?" for _ in letter)
+    for service in LISTENING:
+        with closing(sqlite3.connect(system.data / f"{service}.sqlite3", timeout=30)) as conn:
+            conn.execute(
+                f"INSERT INTO dead_letters ({columns}) VALUES ({values})", tuple(letter.values())
+            )
+            conn.commit()
 
 
 def _list(client: httpx.Client, path: str, least: int) -> list[dict[str, Any]]:

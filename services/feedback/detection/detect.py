@@ -83,6 +83,11 @@ class Detected:
         return {detector: rise for detector, rise in self.rises if rise.fell_at is None}
 
     @property
+    def newest(self) -> dict[str, Rise]:
+        """The last rise of each detector, whether it holds or not."""
+        return dict(self.rises)
+
+    @property
     def state(self) -> Literal["quiet", "escalated"]:
         return "escalated" if self.standing else "quiet"
 
@@ -101,8 +106,10 @@ class Detected:
         )
 
     def reasons(self) -> tuple[Reason, ...]:
-        """The reasons of all that holds, as of when it rose."""
-        return tuple(reason for rise in self.standing.values() for reason in rise.reasons)
+        """The reasons of all that holds, else of what fell last, as of when it rose."""
+        shown = list(self.standing.values())
+        shown = shown or [rise for rise in self.newest.values() if rise.fell_at == self.fell_at]
+        return tuple(reason for rise in shown for reason in rise.reasons)
 
 
 def detect(

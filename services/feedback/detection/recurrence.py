@@ -127,7 +127,7 @@ def _passed(before: _Standing, to: datetime, past: History) -> _Standing:
 
 
 def _fallen(standing: _Standing, to: datetime, past: History) -> _Standing:
-    if not standing.escalated:
+    if not standing.escalated or standing.rises[-1].rose_at >= to:
         return standing
     low_since = standing.low_since or past.low_from(to)
     falls_at = low_since + timedelta(days=past.policy.quiet_days)

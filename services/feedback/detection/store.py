@@ -93,7 +93,7 @@ class Escalation:
 async def load(conn: AsyncConnection, detector: str, product: str) -> StoredPolicy | None:
     """The policy set for exactly this product; None when nobody set one."""
     query = select(policies).where(policies.c.detector == detector, policies.c.product == product)
-    row = (await conn.execute(query.with_for_update())).one_or_none()
+    row = (await conn.execute(query)).one_or_none()
     return None if row is None else StoredPolicy(**row._mapping)  # pyright: ignore[reportPrivateUsage]
 
 

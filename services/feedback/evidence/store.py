@@ -1,7 +1,7 @@
 """The tables `evidence` and `horizon`. Rows of the ledger are never deleted; they move between themes."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -60,7 +60,14 @@ horizon = Table(
     Column("id", Integer, primary_key=True),
     Column("as_of", UtcDateTime, nullable=False),
 )
-"""One row: the newest event time that this service has seen."""
+"""Two rows: the newest event time of what began, and of what else was seen."""
+
+BEGUN, BESIDE = 1, 2
+
+GRACE = timedelta(hours=24)
+"""How far what is no beginning may move the horizon past the last one. In a real log closings run on for
+months after the last opening, and would make everything look silent that was merely not recorded any
+longer; but the end of what began today is to count today."""
 
 
 def entry(row: Row[Any]) -> Entry:
@@ -71,11 +78,11 @@ def entry(row: Row[Any]) -> Entry:
 async def by_source(
     conn: AsyncConnection, kind: str, source_ids: Iterable[str]
 ) -> dict[str, Entry]:
-    """The entries of these sources, by source id, locked; unknown sources are absent."""
+    """The entries of these sources, by source id; unknown sources are absent."""
     found: dict[str, Entry] = {}
     for some in chunks(set(source_ids)):
         query = select(evidence).where(evidence.c.kind == kind, evidence.c.source_id.in_(some))
-        ordered = query.order_by(evidence.c.source_id).with_for_update()
+        ordered = query.order_by(evidence.c.source_id)
         found |= {row.source_id: entry(row) for row in await conn.execute(ordered)}
     return found
 
@@ -116,30 +123,38 @@ async def with_evidence(conn: AsyncConnection, theme_ids: Iterable[str]) -> set[
 
 
 async def current_horizon(conn: AsyncConnection) -> datetime | None:
-    """The newest event time seen; None before the first event."""
-    return (await conn.execute(select(horizon.c.as_of))).scalar_one_or_none()
+    """As of when things are judged; None before anything began."""
+    newest = {row.id: row.as_of for row in await conn.execute(select(horizon))}
+    return _as_of(newest)
 
 
 async def advance_horizon(
-    conn: AsyncConnection, seen: Iterable[datetime], now: datetime
+    conn: AsyncConnection, begun: Iterable[datetime], now: datetime, beside: Iterable[datetime] = ()
 ) -> datetime:
-    """Move the horizon to the newest of these event times, never back; returns where it stands.
+    """Move the horizon to the newest of the times `begun`, at which something began or somebody did
+    something, never back. `beside`, what else happened, moves it by GRACE at most beyond that.
+    Returns where it stands.
 
     A time further ahead of `now` than clocks may differ doesn't pull it along.
     """
-    was = await current_horizon(conn)
-    latest = max((at for at in seen if at <= now + SKEW), default=None)
-    if latest is None or (was is not None and latest <= was):
-        return was or now
-    upsert = insert_into(conn, horizon).values(id=1, as_of=latest)
-    await conn.execute(
-        upsert.on_conflict_do_update(
-            index_elements=["id"],
-            set_={"as_of": upsert.excluded.as_of},
-            where=upsert.excluded.as_of > horizon.c.as_of,
-        )
-    )
-    return latest
+    newest = {row.id: row.as_of for row in await conn.execute(select(horizon))}
+    for which, times in ((BEGUN, begun), (BESIDE, beside)):
+        latest = max((at for at in times if at <= now + SKEW), default=None)
+        if latest is not None and (which not in newest or latest > newest[which]):
+            newest[which] = latest
+            values = {"id": which, "as_of": latest}
+            upsert = insert_into(conn, horizon).values(values)
+            await conn.execute(
+                upsert.on_conflict_do_update(index_elements=["id"], set_={"as_of": latest})
+            )
+    return _as_of(newest) or now
+
+
+def _as_of(newest: Mapping[int, datetime]) -> datetime | None:
+    begun = newest.get(BEGUN)
+    if begun is None:
+        return None
+    return max(begun, min(newest.get(BESIDE, begun), begun + GRACE))
 
 
 async def incidents_of(conn: AsyncConnection, theme_id: str) -> list[str]:

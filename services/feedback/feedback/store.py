@@ -33,7 +33,7 @@ feedback = Table(
 
 async def load(conn: AsyncConnection, feedback_id: str) -> Feedback:
     """What was said under this id. Raises FeedbackUnknown."""
-    query = select(feedback).where(feedback.c.id == feedback_id).with_for_update()
+    query = select(feedback).where(feedback.c.id == feedback_id)
     row = (await conn.execute(query)).one_or_none()
     if row is None:
         raise FeedbackUnknown(

@@ -15,6 +15,7 @@ from shared.contracts.roadmap import (
     CandidateRescored,
     CandidateReturned,
     CandidateSnoozed,
+    CandidateWithdrawn,
     ItemDelivered,
     ItemEvent,
 )
@@ -26,6 +27,7 @@ STATES: dict[type[CandidateEvent], str] = {
     CandidateDeclined: "declined",
     CandidateSnoozed: "snoozed",
     CandidateMerged: "merged",
+    CandidateWithdrawn: store.WITHDRAWN,
 }
 """The state that each event leaves a candidate in; CandidateRescored leaves it as it is."""
 

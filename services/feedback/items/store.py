@@ -47,6 +47,10 @@ item_themes = Table(
 )
 
 
+WITHDRAWN = "withdrawn"
+"""The state of a candidate that is as if it had never been."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A candidate as last heard. `detectors` are those that raised it."""
@@ -136,7 +140,8 @@ async def follow_merge(conn: AsyncConnection, theme_id: str, into: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Dealing:
-    """What the roadmap does about a theme: its newest candidate, its newest item."""
+    """What the roadmap does about a theme: its newest candidate that was not withdrawn, its newest
+    item."""
 
     candidate_id: str | None = None
     candidate_state: str | None = None
@@ -148,7 +153,7 @@ async def dealings(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str,
     wanted = sorted(set(theme_ids))
     query = (
         select(candidates)
-        .where(candidates.c.theme_id.in_(wanted))
+        .where(candidates.c.theme_id.in_(wanted), candidates.c.state != WITHDRAWN)
         .order_by(candidates.c.raised_at, candidates.c.candidate_id)
     )
     newest = {row.theme_id: row for row in await conn.execute(query)}

@@ -84,19 +84,21 @@ async def assess(conn: AsyncConnection, outcome: Outcome, as_of: datetime, ctx: 
     )
     after = assessed(outcome, _compared(verdict, gathered), as_of)
     await store.save(conn, after, was=outcome.version)
+    # failpoint: review.outcome_saved
     if after.version == outcome.version:
         return
+    at = after.as_of or as_of
     said = OutcomeAssessed(
         outcome_id=after.id,
         item_id=after.item_id,
         theme_ids=list(after.theme_ids),
-        at=as_of,
+        at=at,
         verdict=verdict.outcome,
         final=after.final,
         text=after.text,
         numbers=dict(after.numbers),
     )
-    await publish(conn, [ctx.event(said, subject=after.id, version=after.version, at=as_of)])
+    await publish(conn, [ctx.event(said, subject=after.id, version=after.version, at=at)])
 
 
 def _compared(verdict: Verdict, gathered: Gathered) -> Verdict:

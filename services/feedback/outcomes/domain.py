@@ -62,7 +62,9 @@ def watched(delivered_at: datetime, policy: OutcomePolicy) -> tuple[datetime, da
 
 def assessed(outcome: Outcome, verdict: Verdict, as_of: datetime) -> Outcome:
     """The outcome after a look at it; one version on if that is worth saying: another verdict,
-    another certainty of it, or other counts, also of the untreated."""
+    another certainty of it, or other counts, also of the untreated. What is final is as of the end
+    of the time watched, whenever one looks."""
+    as_of = min(as_of, outcome.watch_until)
     until = None if verdict.final else min(as_of + LOOK_AGAIN, outcome.watch_until)
     said = (outcome.verdict, outcome.reason, outcome.final, _told(outcome.numbers))
     seen = (verdict.outcome, verdict.reason, verdict.final, _told(verdict.numbers))

@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.detection.store import escalations
-from services.feedback.items.store import candidates
+from services.feedback.items.store import WITHDRAWN, candidates
 from services.feedback.outcomes.domain import OutcomeUnknown
 from services.feedback.outcomes.store import outcome_themes, outcome_versions, outcomes
 from services.feedback.themes.store import themes
@@ -171,6 +171,7 @@ async def calibration(conn: AsyncConnection) -> Calibration:
         )
     }
     found = select(candidates.c.detectors, candidates.c.state, candidates.c.item_id, func.count())
+    found = found.where(candidates.c.state != WITHDRAWN)
     for detectors, state, item_id, count in await conn.execute(
         found.group_by(candidates.c.detectors, candidates.c.state, candidates.c.item_id)
     ):

@@ -138,16 +138,10 @@ async def mark_due(conn: AsyncConnection, theme_ids: Iterable[str], first: datet
 
 
 async def due(conn: AsyncConnection, as_of: datetime, limit: int, *, stale: bool) -> list[Outcome]:
-    """Outcomes to look at again as of then, longest due first; locked. `stale`: also those that are
+    """Outcomes to look at again as of then, longest due first. `stale`: also those that are
     not due yet, where the last look was as of an earlier time and was not the final one."""
     late = outcomes.c.due_at <= as_of
     if stale:
         late = or_(late, and_(outcomes.c.due_at.is_not(None), outcomes.c.as_of < as_of))
-    query = (
-        select(outcomes)
-        .where(late)
-        .order_by(outcomes.c.due_at, outcomes.c.id)
-        .limit(limit)
-        .with_for_update()
-    )
+    query = select(outcomes).where(late).order_by(outcomes.c.due_at, outcomes.c.id).limit(limit)
     return [outcome(row) for row in await conn.execute(query)]

@@ -114,18 +114,23 @@ def untreated_collapsed(case: Case) -> bool:
 
 
 def risen_sibling(case: Case, trial: Trial) -> tuple[str, Trial] | None:
-    """The first sibling that surely rose, by a good part of what the treated theme lost.
+    """Of the siblings that surely rose, by a good part of what the treated theme lost, the one that
+    gained most.
 
     Bonferroni: each of m siblings is tested at 5 % ÷ m, or one of many would always have risen.
     """
     lost = trial.expected_after - trial.after.count
+    risen: dict[str, tuple[float, Trial]] = {}
     for name, times in sorted(case.siblings.items()):
         other = try_out(case, times, case.before)
         gained = other.after.count - other.expected_after
         surely = other.p_more <= 0.05 / len(case.siblings)
         if surely and gained >= case.policy.displaced_share * lost:
-            return name, other
-    return None
+            risen[name] = gained, other
+    if not risen:
+        return None
+    most = max(risen, key=lambda name: risen[name][0])
+    return most, risen[most][1]
 
 
 def _drift(case: Case) -> Drift:

@@ -51,6 +51,8 @@ async def merge(
         conn, "merge", theme_id, into.id, by=ctx.actor, reason=reason, at=ctx.now
     )
     await detection.end_escalations(conn, theme_id, as_of)
+    if theme.told_as_of is not None:
+        await store.make_known(conn, [into.id])
     await publish(conn, [event])
     await reassess(conn, {into.id: Touch(ctx, tuple(moved))}, as_of)
     return await store.load(conn, into.id)
@@ -142,8 +144,8 @@ async def review_due(conn: AsyncConnection, as_of: datetime, ctx: Context, limit
 async def tell_again(
     conn: AsyncConnection, as_of: datetime, ctx: Context, limit: int, *, quiet: bool
 ) -> int:
-    """Bring the numbers up to then that the others have of escalated themes and of those that ever
-    were; returns how many were looked at. `quiet`: nothing comes in, so that all may be told anew,
+    """Bring the numbers up to then that the others have of themes, of those that were ever told;
+    returns how many were looked at. `quiet`: nothing comes in, so that all may be told anew,
     not only those that were told long ago."""
     before = as_of if quiet else as_of - TELL_AGAIN
     return await _look_again(conn, await store.told_before(conn, before, limit), as_of, ctx)
@@ -155,4 +157,5 @@ async def _look_again(
     touched = {theme_id: Touch(ctx.about(theme_id), changed=False) for theme_id in theme_ids}
     if touched:
         await reassess(conn, touched, as_of)
+        # failpoint: review.reassessed
     return len(touched)

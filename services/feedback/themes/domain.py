@@ -42,8 +42,8 @@ class Theme:
     """One recurring pain of one product.
 
     `state` and `rose_at` follow from the ledger, the policies and the horizon alone. `told` and
-    `announced` (detector → when it rose) are what was published about them, and `told_as_of` is as
-    of when its numbers last were: None if it never escalated; `review_at` is the event time at
+    `announced` (detector → when it last rose) are what was published about them, and `told_as_of` is
+    as of when its numbers last were: None while nobody needs to know of it; `review_at` is the event time at
     which the state may change though nothing comes in; `dismissed_at` is when its candidate was
     last declined; `title_given` says that a person named it.
     """

@@ -188,6 +188,8 @@ async def _merge_emptied(
         gone, event = merged_away(theme, into, as_of, ctx, by="service:feedback", reason=EMPTIED)
         events.append(event)
         merged.append(gone)
+        if theme.told_as_of is not None:
+            await store.make_known(conn, [into])
         await store.follow_merge(conn, theme_id, into)
         await store.drop_keys(conn, theme_id)
         await items.follow_merge(conn, theme_id, into)

@@ -5,6 +5,7 @@ the order in which evidence arrived, nor on how it was cut into batches; only ho
 is published does.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -34,6 +35,7 @@ from shared.context import Context
 from shared.contracts.feedback import (
     EvidenceRecorded,
     ReasonData,
+    RiseData,
     ThemeEscalated,
     ThemeEvent,
     ThemeEvidenceChanged,
@@ -41,6 +43,9 @@ from shared.contracts.feedback import (
 )
 from shared.envelope import Event
 from shared.outbox import publish
+
+MOST_RISES = 50
+"""Rises in one event: the newest."""
 
 MOST_IDS = 5_000
 """Incident ids in one event, so that no event outgrows the bus."""
@@ -76,9 +81,9 @@ async def reassess(conn: AsyncConnection, touched: Mapping[str, Touch], as_of: d
     """Assess these themes as of then, in the caller's transaction; merged ones are passed over.
 
     Publishes, per theme: evidence.recorded for newly placed incidents; theme.escalated for a rise
-    that holds and was not told yet; theme.quieted when the last one fell; else, for a theme that
-    ever escalated, theme.evidence_changed when its evidence did, or when time alone made other
-    numbers of it since they were told last.
+    that was not told yet; theme.quieted when the last one fell; else, for a theme that others know
+    of, theme.evidence_changed when its evidence did, or when time alone made other numbers of it
+    since they were told last.
     """
     loaded = await store.load_many(conn, touched)
     live = {id_: theme for id_, theme in loaded.items() if theme.state != "merged"}
@@ -191,12 +196,16 @@ def _identity(*parts: str | None) -> tuple[str, ...]:
 _template = lru_cache(maxsize=20_000)(fingerprint.template)
 
 
-# told       | now                                  | published
-# quiet      | escalated                            | theme.escalated
-# escalated  | escalated, by a rise not yet told    | theme.escalated
-# escalated  | quiet                                | theme.quieted
-# any        | the same, evidence changed, ever told | theme.evidence_changed
-# any        | the same, numbers moved, ever told     | theme.evidence_changed
+# told       | now                                      | published
+# any        | a rise that was not told, and holds      | theme.escalated
+# any        | a rise that was not told, and fell again | theme.escalated, theme.quieted
+# quiet      | escalated                                | theme.escalated
+# escalated  | quiet                                    | theme.quieted
+# any        | the same, evidence changed, ever told    | theme.evidence_changed
+# any        | the same, numbers moved, ever told       | theme.evidence_changed
+#
+# Each tells all the rises that the ledger knows by now. So how often something is told depends on how
+# events were cut into batches; what was told last does not.
 def _tell(theme: Theme, seen: Seen, touch: Touch) -> tuple[Theme, list[Event]]:
     """What has to be said about the theme, and the theme once it is said."""
     events: list[Event] = []
@@ -208,26 +217,54 @@ def _tell(theme: Theme, seen: Seen, touch: Touch) -> tuple[Theme, list[Event]]:
 
     def say_numbers(contract: type[ThemeEvent], at: datetime, **said: Any) -> None:
         nonlocal theme
-        theme = replace(theme, told_as_of=seen.as_of)
-        say(contract, at, **said, evidence=numbers(seen.ledger.summary(seen.as_of)))
+        theme = replace(theme, told_as_of=seen.as_of, told=seen.detected.state, announced=newest)
+        summary = seen.ledger.summary(seen.as_of)
+        say(contract, at, **said, evidence=numbers(summary), rises=_rises(seen))
 
     for start in range(0, len(touch.incident_ids), MOST_IDS):
         some = list(touch.incident_ids[start : start + MOST_IDS])
         say(EvidenceRecorded, seen.as_of, incident_ids=some)
-    detected = seen.detected
-    if new := _untold(theme, detected):
-        theme = replace(theme, told="escalated", announced={**theme.announced, **new})
+    detected, was = seen.detected, theme
+    newest = {detector: rise.rose_at for detector, rise in detected.newest.items()}
+    new = _untold(theme, detected)
+    if new:
         say_numbers(ThemeEscalated, min(new.values()), reasons=_data(detected.reasons()))
-    elif theme.told == "escalated" and detected.state == "quiet":
-        theme = replace(theme, told="quiet")
+    if detected.state == "quiet" and (new or was.told == "escalated"):
         asked = explain(seen.material, seen.policies, seen.as_of, theme.dismissed_at, seen.start)
         why = tuple(reason for found in asked.values() for reason in found.reasons)
         say_numbers(ThemeQuieted, detected.fell_at or seen.as_of, reasons=_data(why))
-    elif theme.announced and (touch.changed or _moved_on(theme, seen)):
-        say_numbers(ThemeEvidenceChanged, seen.as_of)
-    elif theme.told_as_of is not None:
-        theme = replace(theme, told_as_of=max(theme.told_as_of, seen.as_of))
+    elif not new and theme.told_as_of is not None:
+        if touch.changed or _moved_on(theme, seen):
+            say_numbers(ThemeEvidenceChanged, seen.as_of)
+        else:
+            theme = replace(theme, told_as_of=max(theme.told_as_of, seen.as_of))
     return theme, events
+
+
+def _rises(seen: Seen) -> list[RiseData]:
+    """All the rises, as they are told."""
+    known = sorted(seen.escalations, key=lambda one: (one.rose_at, one.detector))[-MOST_RISES:]
+    newest = {one.detector: one for one in known}
+    times = [row.at for row in seen.ledger.rows]
+
+    def last_before(end: datetime) -> datetime | None:
+        count = bisect_right(times, end)
+        return times[count - 1] if count else None
+
+    return [
+        RiseData(
+            detector=one.detector,
+            rose_at=one.rose_at,
+            fell_at=one.fell_at,
+            last_at=last_before(one.fell_at or seen.as_of),
+            reasons=_told(one) if newest[one.detector] is one else [],
+        )
+        for one in known
+    ]
+
+
+def _told(one: Escalation) -> list[ReasonData]:
+    return [ReasonData.model_validate(reason) for reason in one.reasons]
 
 
 def _moved_on(theme: Theme, seen: Seen) -> bool:
@@ -247,12 +284,13 @@ def _moved_on(theme: Theme, seen: Seen) -> bool:
 
 
 def _untold(theme: Theme, detected: Detected) -> dict[str, datetime]:
-    """The rises that hold and that nobody was told of. After a fall that was told, all of them."""
-    standing = {detector: rise.rose_at for detector, rise in detected.standing.items()}
-    if theme.told == "quiet":
-        return standing
+    """The rises that nobody was told of: those newer than the newest told of their detector, and what
+    holds although its fall was told."""
+    if theme.told == "quiet" and detected.standing:
+        return {detector: rise.rose_at for detector, rise in detected.standing.items()}
     told = theme.announced
-    return {d: at for d, at in standing.items() if d not in told or at > told[d]}
+    newest = {detector: rise.rose_at for detector, rise in detected.newest.items()}
+    return {d: at for d, at in newest.items() if d not in told or at > told[d]}
 
 
 def _data(reasons: tuple[Reason, ...]) -> list[ReasonData]:

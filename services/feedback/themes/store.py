@@ -90,7 +90,7 @@ def _values(one: Theme) -> dict[str, Any]:
 
 
 async def load(conn: AsyncConnection, theme_id: str) -> Theme:
-    """The theme, locked until the transaction ends. Raises ThemeUnknown."""
+    """The theme. Raises ThemeUnknown."""
     found = await load_many(conn, [theme_id])
     if theme_id not in found:
         raise ThemeUnknown(f"There is no theme {theme_id!r}; find one with GET /v1/themes.")
@@ -98,11 +98,11 @@ async def load(conn: AsyncConnection, theme_id: str) -> Theme:
 
 
 async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, Theme]:
-    """These themes, locked in the order of their ids until the transaction ends."""
+    """These themes, by id; unknown ids are absent."""
     found: dict[str, Theme] = {}
     for some in chunks(set(theme_ids)):
         query = select(themes).where(themes.c.id.in_(some)).order_by(themes.c.id)
-        found |= {row.id: theme(row) for row in await conn.execute(query.with_for_update())}
+        found |= {row.id: theme(row) for row in await conn.execute(query)}
     return found
 
 
@@ -137,7 +137,7 @@ async def claim_keys(conn: AsyncConnection, wanted: Mapping[str, str]) -> dict[s
 
 
 async def save(conn: AsyncConnection, changed: Sequence[Theme]) -> None:
-    """Write themes that this transaction loaded and thereby locked."""
+    """Write themes that this transaction loaded: nobody else writes meanwhile."""
     if not changed:
         return
     upsert = insert_into(conn, themes)
@@ -219,6 +219,15 @@ async def told_before(conn: AsyncConnection, before: datetime, limit: int) -> li
         .limit(limit)
     )
     return list((await conn.execute(query)).scalars())
+
+
+async def make_known(conn: AsyncConnection, theme_ids: Iterable[str]) -> None:
+    """Have the numbers of these themes told from now on; those of live ones that are not told yet."""
+    for some in chunks(theme_ids):
+        unknown = update(themes).where(
+            themes.c.id.in_(some), themes.c.told_as_of.is_(None), themes.c.state != "merged"
+        )
+        await conn.execute(unknown.values(told_as_of=EARLIEST))
 
 
 async def make_due(conn: AsyncConnection, product: str | None) -> None:

@@ -11,6 +11,7 @@ from services.gateway.access.domain import (
     KeyExpiresInThePast,
     KeyUnknown,
     LastAdminKey,
+    Presented,
     fingerprint,
     generate,
     is_last_admin,
@@ -28,14 +29,22 @@ class CreateKey:
 
 
 async def create(
-    conn: AsyncConnection, command: CreateKey, ctx: Context, *, pepper: bytes
+    conn: AsyncConnection,
+    command: CreateKey,
+    ctx: Context,
+    *,
+    pepper: bytes,
+    presented: Presented | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key, and its text, which is nowhere kept. Two keys may share a name: that is rotation."""
+    """A new key, and its text, which is nowhere kept. Two keys may share a name: that is rotation.
+
+    Its text is made here, unless the caller brings one that nobody else has used.
+    """
     if command.expires_at is not None and command.expires_at <= ctx.now:
         raise KeyExpiresInThePast(
             "expires_at has passed already; send a later time, or leave it out."
         )
-    presented = generate()
+    presented = presented or generate()
     key = ApiKey(
         id=new_id("key"),
         name=command.name,

@@ -76,6 +76,17 @@ def parse(text: str) -> Presented | None:
     return Presented(prefix, secret)
 
 
+def is_strong(text: str) -> bool:
+    """Is this the text of a key as `generate` makes them, or does it only look like one?"""
+    presented = parse(text)
+    return (
+        presented is not None
+        and len(presented.prefix) == 2 * PREFIX_BYTES
+        and len(presented.secret) >= SECRET_BYTES
+        and len(set(presented.secret)) > SECRET_BYTES // 4
+    )
+
+
 def fingerprint(pepper: bytes, secret: str) -> str:
     """HMAC-SHA-256 of a secret, in hexadecimal. A secret of 256 random bits needs no slow hash."""
     return hmac.digest(pepper, secret.encode(), hashlib.sha256).hex()

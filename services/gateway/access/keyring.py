@@ -6,11 +6,15 @@ key fails within five seconds wherever it was revoked. Expiry is looked at on ea
 
 from datetime import datetime, timedelta
 
+import structlog
+
 from services.gateway.access import store
 from services.gateway.access.domain import ApiKey, opens, parse
 from shared.auth import Principal
 from shared.clock import Clock
-from shared.database import Database
+from shared.database import UNAVAILABLE, Database
+
+logger = structlog.get_logger(__name__)
 
 RELOAD_SECONDS = 2.0
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
@@ -47,8 +51,17 @@ class Keyring:
         return principal
 
     async def keep_up(self) -> None:
-        """Reload, and note which keys were used; a key is written at most once a minute."""
-        await self.reload()
+        """Reload, and note which keys were used; a key is written at most once a minute.
+
+        Where the database is away the keys stay as they were; readiness then keeps clients away.
+        """
+        try:
+            await self.reload()
+            await self._note_use()
+        except UNAVAILABLE as away:
+            logger.warning("the API keys can't be read just now", error=str(away))
+
+    async def _note_use(self) -> None:
         due = {
             key_id: at
             for key_id, at in self._used.items()

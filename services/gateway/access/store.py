@@ -44,6 +44,12 @@ async def load_unrevoked(conn: AsyncConnection) -> list[ApiKey]:
     return [_key(row) for row in await conn.execute(query)]
 
 
+async def has_prefix(conn: AsyncConnection, prefix: str) -> bool:
+    """Was there ever a key with this prefix, revoked or not?"""
+    query = select(api_keys.c.id).where(api_keys.c.prefix == prefix)
+    return (await conn.execute(query)).first() is not None
+
+
 async def add(conn: AsyncConnection, key: ApiKey) -> None:
     await conn.execute(
         insert(api_keys).values(

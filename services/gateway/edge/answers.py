@@ -4,10 +4,10 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from services.gateway import metrics
+from shared.http.inner import REQUEST_ID
 from shared.http.problems import problem
 
-REQUEST_ID = "groundswell.request_id"
-"""Key in the ASGI scope; the services read it for their problems, events and logs."""
+__all__ = ["REQUEST_ID", "refuse"]
 
 ALERTMANAGER_API = "/api/v2/"
 """Its clients read JSON strings only: amtool can't even say the status of a problem document."""

@@ -4,14 +4,17 @@ A body is read whole before any service sees the request, so that nothing is hal
 turns out too large or when its sender goes away in the middle.
 """
 
+import asyncio
 import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.edge.answers import refuse
+from shared.http.room import LARGEST_BODY
 
-LARGEST_BODY = 512 * 1024
 DEEPEST = 32
+BODY_SECONDS = 30.0
+"""For a whole body: whoever dribbles must not hold room that others need."""
 
 STRIPPED = frozenset(
     {
@@ -30,7 +33,8 @@ STRIPPED = frozenset(
     }
 )
 """Names that proxies give to an identity. From a client they are a claim that nobody checked."""
-STRIPPED_PREFIX = b"x-groundswell-"
+STRIPPED_PREFIXES = (b"x-groundswell-", b"groundswell-")
+"""Ours: what the gateway says to a service, and nobody else may."""
 
 STRINGS = re.compile(rb'"(?:[^"\\]++|\\(?:.|\Z))*+(?:"|\Z)', re.DOTALL)
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -38,6 +42,8 @@ NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 TOO_LARGE = f"The body is larger than {LARGEST_BODY // 1024} KB; send it in smaller parts."
 TOO_DEEP = f"The body is nested deeper than {DEEPEST} levels; send flatter JSON."
 ENCODED = "Compressed bodies are not taken; send the body as it is, without Content-Encoding."
+TOO_SLOW = f"The body did not come within {BODY_SECONDS:.0f} seconds; send it at once."
+LAST = {"Connection": "close"}
 TWO_HOSTS = "More than one Host header came; send one."
 
 
@@ -46,7 +52,9 @@ def bounded(app: ASGIApp) -> ASGIApp:
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        kept = [h for h in headers if h[0] not in STRIPPED and not h[0].startswith(STRIPPED_PREFIX)]
+        kept = [
+            h for h in headers if h[0] not in STRIPPED and not h[0].startswith(STRIPPED_PREFIXES)
+        ]
         scope = {**scope, "headers": kept}
         seen = dict(kept)
         if sum(name == b"host" for name, _ in kept) > 1:
@@ -58,7 +66,11 @@ def bounded(app: ASGIApp) -> ASGIApp:
             return await app(scope, receive, send)
         if length is not None and length.isdigit() and _number(length) > LARGEST_BODY:
             return await refuse(scope, receive, send, 413, "body-too-large", TOO_LARGE)
-        body = await _read(receive)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read(receive)
+        except TimeoutError:
+            return await refuse(scope, receive, send, 408, "body-too-slow", TOO_SLOW, LAST)
         if body is None:
             return None
         if len(body) > LARGEST_BODY:

@@ -6,6 +6,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.edge.answers import REQUEST_ID, refuse
+from shared.http.inner import CRASHED
 from shared.ids import new_id
 
 logger = structlog.get_logger(__name__)
@@ -49,11 +50,6 @@ def identified(app: ASGIApp) -> ASGIApp:
                     raise  # the server cuts the connection, so that half an answer isn't taken for one
 
     return wrapped
-
-
-CRASHED = (
-    "This is a fault of ours, and logged under the request id. Nothing was half-written; try again."
-)
 
 
 def _asked_for(scope: Scope) -> str | None:

@@ -45,4 +45,5 @@ async def adopt(conn: AsyncConnection, ctx: Context) -> int:
         for incident in found
     ]
     await commands.record(conn, [change for change in changes if change.entries])
+    # failpoint: adoption.assigned
     return len(found)

@@ -32,6 +32,9 @@ episodes = Table(
 )
 
 
+OLDEST_FIRST = (episodes.c.starts_at, episodes.c.source, episodes.c.fingerprint)
+
+
 @dataclass(frozen=True, slots=True)
 class Episode:
     """One firing of an alert. `told`: its end was said by the sender or a person, and is final."""
@@ -57,7 +60,7 @@ async def of_incidents(conn: AsyncConnection, incident_ids: Iterable[str]) -> li
     found: list[Held] = []
     for some in parts(incident_ids):
         query = select(episodes).where(episodes.c.incident_id.in_(some))
-        found += [_held(row) for row in await conn.execute(query.order_by(episodes.c.starts_at))]
+        found += [_held(row) for row in await conn.execute(query.order_by(*OLDEST_FIRST))]
     return found
 
 
@@ -78,7 +81,7 @@ async def expired(conn: AsyncConnection, before: datetime, limit: int) -> list[H
     query = (
         select(episodes)
         .where(EXPIRING, episodes.c.expires_at < before)
-        .order_by(episodes.c.expires_at)
+        .order_by(episodes.c.expires_at, *OLDEST_FIRST)
         .limit(limit)
     )
     return [_held(row) for row in await conn.execute(query)]

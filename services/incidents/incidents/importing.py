@@ -186,7 +186,7 @@ async def _known(
     keys = {(one.opening.source, one.opening.external_ref or "") for one in wanted}
     known: dict[tuple[str, str], Incident] = {}
     for some in parts(keys):
-        query = select(incidents).where(_RECORD.in_(some)).with_for_update()
+        query = select(incidents).where(_RECORD.in_(some))
         for row in await conn.execute(query):
             known[row.source, row.external_ref] = incident_of(row)
     return known

@@ -143,10 +143,10 @@ def incident_of(row: Row[Any]) -> Incident:
 
 
 async def load(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Incident]:
-    """The incidents of these ids, locked for the caller's transaction; unknown ids are absent."""
+    """The incidents of these ids; unknown ids are absent."""
     found: dict[str, Incident] = {}
     for some in parts(ids):
-        query = select(incidents).where(incidents.c.id.in_(some)).with_for_update()
+        query = select(incidents).where(incidents.c.id.in_(some))
         for row in await conn.execute(query):
             found[row.id] = incident_of(row)
     return found

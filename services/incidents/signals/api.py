@@ -69,6 +69,7 @@ async def _write(request: Request, parse: Parse, ctx: Context) -> list[Written]:
     except BadBody:
         intake.refused("bad_body")
         raise
+    # failpoint: ingest.parsed
     return await intake.take_in(request.app.state.writer, Post(signals, ctx))
 
 

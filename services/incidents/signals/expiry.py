@@ -47,6 +47,7 @@ async def _expire(
     for one in over:
         book.expire(one, signals_context(ctx, one.source))
     await commands.record(conn, [change for change in book.changes.values() if change.entries])
+    # failpoint: expiry.resolved
     await episodes.save(conn, list(book.touched.values()))
     await store.follow(conn, book.moved)
     return len(over)

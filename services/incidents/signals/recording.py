@@ -76,6 +76,7 @@ async def record(
     for occurrence, (expires_at, ctx) in alive.items():
         _revive(book, occurrence, known[occurrence], expires_at, ctx)
     await _save(conn, book, new, repeated)
+    # failpoint: ingest.recorded
     return [_answers(post, new, known, book) for post in posts]
 
 
@@ -191,6 +192,7 @@ async def _save(
     repeated: dict[str, Repeated],
 ) -> None:
     await commands.record(conn, [change for change in book.changes.values() if change.entries])
+    # failpoint: ingest.incidents_saved
     await incident_episodes.save(conn, list(book.touched.values()))
     await store.follow(conn, book.moved)
     rows = [
@@ -198,6 +200,7 @@ async def _save(
         for key, first in new.items()
     ]
     await store.add(conn, rows)
+    # failpoint: ingest.signals_added
     await store.count_repeats(conn, repeated)
 
 

@@ -160,7 +160,7 @@ async def near(
         query = select(incidents).where(
             _ALERT.in_([tuple(alert) for alert in some]), incident_store.since(moment)
         )
-        rows = await conn.execute(query.with_for_update())
+        rows = await conn.execute(query)
         found += [incident_store.incident_of(row) for row in rows]
     return found, await incident_episodes.of_incidents(conn, [one.id for one in found])
 

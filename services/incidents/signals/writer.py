@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy.exc import OperationalError, TimeoutError
 
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals.recording import Post, Written, record
-from shared.database import Database
+from shared.database import UNAVAILABLE, Database
 from shared.refusals import Overloaded
 
 logger = structlog.get_logger(__name__)
@@ -109,11 +108,12 @@ class Writer:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         """Write the batch and answer each; when it fails, one by one, so that one spares the rest."""
         try:
+            # failpoint: ingest.taken
             async with self.db.begin() as conn:
                 answers = await record(
                     conn, [one.post for one in batch], self.settings.reopen_window
                 )
-        except (OperationalError, TimeoutError) as error:
+        except UNAVAILABLE as error:
             logger.error("signals can't be written", requests=len(batch), exc_info=error)
             for one in batch:
                 _fail(one, SignalStoreUnavailable("The database can't be written; send it again."))
@@ -129,6 +129,7 @@ class Writer:
             for one in batch:
                 await self._write([one])
         else:
+            # failpoint: ingest.committed
             for one, answer in zip(batch, answers, strict=True):
                 if not one.answer.done():  # its caller may have gone
                     one.answer.set_result(answer)

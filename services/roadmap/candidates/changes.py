@@ -4,7 +4,7 @@ People's decisions (`commands`), themes' events (`consumers`) and timers all com
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,10 +13,12 @@ from services.roadmap.candidates import store
 from services.roadmap.candidates.domain import (
     Candidate,
     Command,
+    Facts,
     RaiseCandidate,
     RescoreCandidate,
     decide,
     evolve,
+    facts_of,
     is_news,
 )
 from services.roadmap.candidates.standing import Standing, rescored
@@ -151,11 +153,12 @@ async def rescore(
     because: str = "",
     always: bool = False,
     theme_id: str | None = None,
+    facts: Facts | None = None,
 ) -> Candidate:
     """Score what the candidate stands on now; tell it when it is news, or `always`.
 
-    What is no news is kept without a word: the evidence is the newest, the score is the last told.
-    `theme_id` moves the candidate to another theme. Raises what a decided candidate refuses.
+    What is no news is kept without a word. `theme_id` moves the candidate to another theme, `facts`
+    correct what it says of its own. Raises what a decided candidate refuses.
     """
     candidate, before = stored
     policy = await policies.current(conn)
@@ -167,13 +170,13 @@ async def rescore(
         after.scored.unit,
     )
     news = is_news(candidate.score, after.scored.value, rank_was, rank_now) or not comparable
-    if not (news or always):
-        kept = replace(standing, scored=before.scored)
-        block = block_of(kept.scored, policy)
-        await store.save(conn, candidate, kept, block, was=candidate.version)
+    corrected = facts is not None and facts != facts_of(candidate)
+    if not (news or corrected or always):
+        block = block_of(after.scored, policy)
+        await store.save(conn, candidate, after, block, was=candidate.version)
         return candidate
     cause = because_of(because, before, after, rank_was, rank_now)
-    command = RescoreCandidate(at, after.scored.value, cause, theme_id)
+    command = RescoreCandidate(at, after.scored.value, cause, theme_id, facts)
     told = Told(cause, rank_now)
     return await apply(conn, stored, command, after, ctx, told=told, policy=policy)
 

@@ -225,6 +225,7 @@ async def wake_due(conn: AsyncConnection, ctx: Context) -> int:
         at = candidate.until or ctx.now
         command = WakeCandidate(at, "The time it was snoozed until has come", standing.reasons)
         await apply(conn, stored, command, standing, ctx)
+        # failpoint: wake.woken
     return len(due)
 
 

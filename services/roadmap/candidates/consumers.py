@@ -13,12 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.roadmap import metrics
 from services.roadmap.candidates import store
 from services.roadmap.candidates.changes import Rise, apply, raise_candidate, rescore
-from services.roadmap.candidates.domain import AcceptCandidate, MergeCandidate, WakeCandidate
-from services.roadmap.candidates.returning import Past, why_it_goes_on, why_it_rises
+from services.roadmap.candidates.domain import (
+    AcceptCandidate,
+    Facts,
+    MergeCandidate,
+    WakeCandidate,
+    WithdrawCandidate,
+)
+from services.roadmap.candidates.returning import Asking, Past, asking
+from services.roadmap.candidates.standing import Standing
 from services.roadmap.candidates.store import Stored
 from services.roadmap.items import commands as item_commands
 from services.roadmap.items import ranking as item_ranking
 from services.roadmap.items import store as items
+from services.roadmap.items.store import Settled
 from services.roadmap.themes import store as themes
 from services.roadmap.themes.store import Theme
 from shared.context import Context
@@ -26,42 +34,52 @@ from shared.contracts.feedback import ReasonData
 
 logger = structlog.get_logger(__name__)
 
+PERSON = "person"
+"""The detector that a reason names when a person raised the candidate."""
 
-async def on_escalated(conn: AsyncConnection, theme: Theme, ctx: Context) -> None:
-    """A detector rose: raise a candidate, unless one waits already or an item is at work on it."""
-    waiting = await store.waiting_for(conn, theme.theme_id)
-    if waiting is not None:
-        risen = ", ".join(reason.detector for reason in theme.reasons)
-        await _new_evidence(conn, waiting, theme, ctx, because=f"Risen: {risen}", risen=True)
+UNFOUNDED = "Late or corrected evidence says that the theme never rose"
+
+
+async def follow(
+    conn: AsyncConnection, theme_id: str, at: datetime, ctx: Context, said: str = ""
+) -> None:
+    """Bring what the roadmap does about this theme up to what is known of it, as of `at`.
+
+    The one rule, whatever was heard: a theme that asks for a decision has a candidate waiting, unless
+    an item is at work on it, whose rank then follows. What its evidence never gave cause for is
+    withdrawn, unless a person has dealt with it. Idempotent; where a theme stands in the end follows
+    from what was said last and from what people decided. `said`: what was heard, for the history.
+    """
+    theme = await themes.load(conn, theme_id)
+    waiting = await store.waiting_for(conn, theme_id)
+    if waiting is None and await _weighed_in_work(conn, theme_id):
         return
-    if await _weighed_in_work(conn, theme):
-        return
-    past = await _past_of(conn, theme)
-    if (why := why_it_rises(past, theme)) is None:
-        metrics.rises_ignored.inc()
-        logger.info("theme was decided about, and nothing is new", theme_id=theme.theme_id)
-        return
-    await _raise(conn, theme, past, why, ctx)
-
-
-async def on_evidence_changed(conn: AsyncConnection, theme: Theme, ctx: Context) -> None:
-    """The theme's numbers moved: its candidate is scored again, or the item's rank follows."""
-    waiting = await store.waiting_for(conn, theme.theme_id)
-    if waiting is not None:
-        await _new_evidence(conn, waiting, theme, ctx)
-    elif not await _weighed_in_work(conn, theme) and theme.state == "escalated":
-        past = await _past_of(conn, theme)
-        if (why := why_it_goes_on(past, theme)) is not None:
-            await _raise(conn, theme, past, why, ctx)
-
-
-async def on_quieted(conn: AsyncConnection, theme: Theme, ctx: Context) -> None:
-    """Every detector fell: the candidate says so, and still waits for a person's decision."""
-    waiting = await store.waiting_for(conn, theme.theme_id)
-    if waiting is not None:
-        await _new_evidence(conn, waiting, theme, ctx, because="The theme went quiet")
+    past = await _past_of(conn, theme_id)
+    asks = asking(past, theme)
+    if waiting is None and asks is not None:
+        await _raise(conn, theme_id, theme, past, asks, ctx)
+    elif waiting is None or theme is None:
+        if said and theme is not None and theme.state == "escalated":
+            metrics.rises_ignored.inc()
+            logger.info("theme was decided about, and nothing is new", theme_id=theme_id)
+    elif asks is None and await _untouched(conn, waiting):
+        await apply(conn, waiting, WithdrawCandidate(at, UNFOUNDED), waiting[1], ctx)
     else:
-        await _weighed_in_work(conn, theme)
+        await _new_evidence(conn, waiting, theme, asks, ctx, because=said)
+
+
+async def _untouched(conn: AsyncConnection, waiting: Stored) -> bool:
+    """Whether no person has raised, estimated, confirmed or snoozed it, or merged others into it."""
+    candidate, standing = waiting
+    estimated = standing.effort_person_months or standing.duration_weeks
+    if candidate.state != "open" or standing.confirmed or estimated or _by_hand(standing):
+        return False
+    return not await store.merged_into(conn, candidate.candidate_id)
+
+
+def _by_hand(standing: Standing) -> tuple[ReasonData, ...]:
+    """The reasons that a person gave for raising it, if one did."""
+    return tuple(reason for reason in standing.reasons if reason.detector == PERSON)
 
 
 async def on_merged(conn: AsyncConnection, theme: Theme, by: str, ctx: Context) -> None:
@@ -78,6 +96,7 @@ async def on_merged(conn: AsyncConnection, theme: Theme, by: str, ctx: Context) 
     elif waiting is not None:
         await _move(conn, waiting, into, theme.at, ctx)
     await _join_item_at_work(conn, into, by, theme.at, ctx)
+    await follow(conn, into, theme.at, ctx)
 
 
 async def _move(
@@ -113,85 +132,76 @@ async def _join_item_at_work(
     await items.link(conn, item_id, [candidate.candidate_id])
 
 
-async def bring_back(
+async def _raise(
     conn: AsyncConnection,
     theme_id: str,
-    *,
-    title: str,
-    product: str,
-    reason: ReasonData,
-    at: datetime,
+    theme: Theme | None,
+    past: Past,
+    asks: Asking,
     ctx: Context,
 ) -> None:
-    """What was done about this theme made it worse: it asks for a decision again, at once."""
-    theme_id = await themes.standing_for(conn, theme_id)
-    if await store.waiting_for(conn, theme_id) or await items.in_work_for(conn, theme_id):
-        logger.info("theme is dealt with already", theme_id=theme_id)
-        return
-    theme = await themes.load(conn, theme_id)
-    last = await store.decided_last(conn, theme_id)
+    settled = past.settled
+    about = theme or settled
+    assert about is not None
     rise = Rise(
         theme_id=theme_id,
-        title=theme.title if theme else title,
-        product=theme.product if theme else product,
+        title=about.title,
+        product=about.product,
         service=theme.service if theme else "unassigned",
-        at=at,
-        reasons=(reason, *(theme.reasons if theme else ())),
-        theme=theme,
-        previous_id=last[0].candidate_id if last else None,
-        why=reason.text,
-    )
-    await raise_candidate(conn, rise, ctx)
-
-
-async def _raise(conn: AsyncConnection, theme: Theme, past: Past, why: str, ctx: Context) -> None:
-    rise = Rise(
-        theme_id=theme.theme_id,
-        title=theme.title,
-        product=theme.product,
-        service=theme.service,
-        at=theme.at,
-        reasons=theme.reasons,
+        at=asks.at,
+        reasons=(*asks.reasons, *(theme.reasons if theme else ())),
         theme=theme,
         previous_id=past.last.candidate_id if past.last else None,
-        why=why,
+        why=asks.why,
     )
     await raise_candidate(conn, rise, ctx)
-    metrics.observe_raised(ctx.correlation_id, ctx.now)
+    if asks.risen:
+        metrics.observe_raised(ctx.correlation_id, ctx.now)
 
 
-async def _past_of(conn: AsyncConnection, theme: Theme) -> Past:
-    last = await store.decided_last(conn, theme.theme_id)
+async def _past_of(conn: AsyncConnection, theme_id: str) -> Past:
+    last = await store.decided_last(conn, theme_id)
     end = last
     while end is not None and end[0].state == "merged":
         end = await store.load(conn, end[0].into_candidate_id or "")
+    settled = await items.settled_last(conn, [theme_id])
     return Past(
         last=last[0] if last else None,
         stands_for_it=end[0] if end else None,
         total_then=last[1].total if last else 0,
-        settled=await items.settled_last(conn, theme.theme_id),
+        settled=settled or await _regressed_part(conn, theme_id),
     )
+
+
+async def _regressed_part(conn: AsyncConnection, theme_id: str) -> Settled | None:
+    """What was delivered for a theme that is part of this one by now, if that made it worse."""
+    settled = await items.settled_last(conn, await themes.merged_into(conn, theme_id))
+    return settled if settled and settled.state == "regressed" else None
 
 
 async def _new_evidence(
     conn: AsyncConnection,
     waiting: Stored,
     theme: Theme,
+    asks: Asking | None,
     ctx: Context,
     *,
-    because: str = "",
-    risen: bool = False,
+    because: str,
 ) -> None:
     candidate, standing = waiting
+    own = _by_hand(standing)
+    reasons = (*own, *(asks.reasons if asks else ()), *theme.reasons)
     after = replace(
         standing,
+        service=standing.service if own else theme.service,
         evidence=theme.evidence or standing.evidence,
-        reasons=theme.reasons if risen else standing.reasons,
-        quiet_since=theme.at if theme.state == "quiet" else None,
+        reasons=reasons or standing.reasons,
+        quiet_since=None if theme.state == "escalated" else theme.fell_at or theme.at,
     )
-    if theme.state == "quiet" and standing.quiet_since is not None:
-        after = replace(after, quiet_since=standing.quiet_since)
-    candidate = await rescore(conn, waiting, after, theme.at, ctx, because=because)
+    raised_at = asks.at if asks and asks.risen and not own else candidate.raised_at
+    title, product = (candidate if own else theme).title, (candidate if own else theme).product
+    facts = Facts(title, product, raised_at)
+    candidate = await rescore(conn, waiting, after, theme.at, ctx, because=because, facts=facts)
     if candidate.until_total is not None and theme.total >= candidate.until_total:
         why = (
             f"The theme's evidence has {theme.total} rows, and {candidate.until_total} were awaited"
@@ -201,9 +211,9 @@ async def _new_evidence(
         await apply(conn, stored, wake, stored[1], ctx)
 
 
-async def _weighed_in_work(conn: AsyncConnection, theme: Theme) -> bool:
+async def _weighed_in_work(conn: AsyncConnection, theme_id: str) -> bool:
     """True when an item is at work on the theme: the evidence then moves that item's rank."""
-    item_id = await items.in_work_for(conn, theme.theme_id)
+    item_id = await items.in_work_for(conn, theme_id)
     if item_id is not None:
         await item_ranking.weigh(conn, item_id)
     return item_id is not None

@@ -5,6 +5,7 @@ Pure: no I/O, no clock, no ids made here. The score is worked out elsewhere and 
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import isclose
 from typing import Literal
 
 from services.roadmap.candidates.refusals import (
@@ -12,6 +13,7 @@ from services.roadmap.candidates.refusals import (
     CandidateAlreadyDeclined,
     CandidateAlreadyMerged,
     CandidateAlreadyRaised,
+    CandidateAlreadyWithdrawn,
     DecidedBeforeItWasRaised,
     MergedIntoItself,
     MergeTargetDecided,
@@ -29,15 +31,17 @@ from shared.contracts.roadmap import (
     CandidateRescored,
     CandidateReturned,
     CandidateSnoozed,
+    CandidateWithdrawn,
 )
 
-CandidateState = Literal["open", "snoozed", "accepted", "declined", "merged"]
+CandidateState = Literal["open", "snoozed", "accepted", "declined", "merged", "withdrawn"]
 
 WAITING: tuple[CandidateState, ...] = ("open", "snoozed")
 """A theme has at most one candidate in these states: it still waits for a decision."""
 
-SMALLEST_MOVE = 0.005
-"""A score that moves by no more than this, at the same rank, is not news."""
+ROUNDING = 1e-9
+"""A score that moves by no more than this part of it, at the same rank, is not news. Not more: or the
+score that a candidate ends with would depend on those it had in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,24 @@ class RaiseCandidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a candidate says of its theme; late evidence may correct it."""
+
+    title: str
+    product: str
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RescoreCandidate:
-    """`theme_id`: the theme that it is a candidate of from now on, where its own was merged."""
+    """`theme_id`: the theme that it is a candidate of from now on, where its own was merged. `facts`:
+    what is known of the theme by now, where that is not what the candidate says."""
 
     at: datetime
     score: float
     cause: str
     theme_id: str | None = None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +149,12 @@ class MergeCandidate:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class WithdrawCandidate:
+    at: datetime
+    reason: str
+
+
 Command = (
     RaiseCandidate
     | RescoreCandidate
@@ -142,16 +163,18 @@ Command = (
     | SnoozeCandidate
     | WakeCandidate
     | MergeCandidate
+    | WithdrawCandidate
 )
 
 
-# state     | raise   | rescore  | accept   | decline  | snooze  | wake     | merge
-# (none)    | open    |          |          |          |         |          |
-# open      | refused | open     | accepted | declined | snoozed | nothing  | merged
-# snoozed   | refused | snoozed  | accepted | declined | snoozed | open     | merged
-# accepted  | refused | refused  | refused  | refused  | refused | nothing  | refused
-# declined  | refused | refused  | refused  | refused  | refused | nothing  | refused
-# merged    | refused | refused  | refused  | refused  | refused | nothing  | refused
+# state     | raise   | rescore  | accept   | decline  | snooze  | wake     | merge   | withdraw
+# (none)    | open    |          |          |          |         |          |         |
+# open      | refused | open     | accepted | declined | snoozed | nothing  | merged  | withdrawn
+# snoozed   | refused | snoozed  | accepted | declined | snoozed | open     | merged  | nothing
+# accepted  | refused | refused  | refused  | refused  | refused | nothing  | refused | nothing
+# declined  | refused | refused  | refused  | refused  | refused | nothing  | refused | nothing
+# merged    | refused | refused  | refused  | refused  | refused | nothing  | refused | nothing
+# withdrawn | refused | refused  | refused  | refused  | refused | nothing  | refused | nothing
 #
 # `raise` is said of a new candidate: the theme of a decided one comes back as another, which names
 # the decided one as its past (`candidate.returned`). Waking is told with `candidate.returned` too,
@@ -164,6 +187,8 @@ def decide(candidate: Candidate | None, command: Command) -> list[CandidateEvent
         raise TypeError(f"{type(command).__name__} needs a candidate")
     if isinstance(command, WakeCandidate):
         return [_woken(candidate, command)] if candidate.state == "snoozed" else []
+    if isinstance(command, WithdrawCandidate):
+        return [_withdrawn(candidate, command)] if candidate.state == "open" else []
     if isinstance(command, RaiseCandidate):
         raise CandidateAlreadyRaised(
             f"Candidate {candidate.candidate_id} is already raised; decide about that one."
@@ -192,6 +217,11 @@ def check_waiting(candidate: Candidate) -> None:
             raise CandidateAlreadyMerged(
                 f"Candidate {candidate.candidate_id} was merged into "
                 f"{candidate.into_candidate_id}; decide about that one."
+            )
+        case "withdrawn":
+            raise CandidateAlreadyWithdrawn(
+                f"Candidate {candidate.candidate_id} was withdrawn, since what raised it turned out "
+                "not to have happened; raise it again with POST /v1/candidates."
             )
         case "open" | "snoozed":
             return
@@ -236,9 +266,24 @@ def _rescored(candidate: Candidate, command: RescoreCandidate) -> CandidateEvent
     about = _about(candidate)
     if command.theme_id is not None:
         about["theme_id"] = command.theme_id
+    facts = command.facts or facts_of(candidate)
+    about |= {"title": facts.title, "product": facts.product}
     return CandidateRescored(
-        **about, at=command.at, score=command.score, was=candidate.score, cause=command.cause
+        **about,
+        at=command.at,
+        score=command.score,
+        was=candidate.score,
+        cause=command.cause,
+        raised_at=facts.raised_at if facts.raised_at != candidate.raised_at else None,
     )
+
+
+def _withdrawn(candidate: Candidate, command: WithdrawCandidate) -> CandidateEvent:
+    return CandidateWithdrawn(**_about(candidate), at=command.at, reason=command.reason)
+
+
+def facts_of(candidate: Candidate) -> Facts:
+    return Facts(candidate.title, candidate.product, candidate.raised_at)
 
 
 def _about(said: Candidate | RaiseCandidate) -> dict[str, str]:
@@ -313,7 +358,16 @@ def evolve(candidate: Candidate | None, event: CandidateEvent) -> Candidate:
     following = replace(candidate, version=candidate.version + 1)
     match event:
         case CandidateRescored(score=score, theme_id=theme_id):
-            return replace(following, score=score, theme_id=theme_id or None)
+            return replace(
+                following,
+                score=score,
+                theme_id=theme_id or None,
+                title=event.title,
+                product=event.product,
+                raised_at=event.raised_at or candidate.raised_at,
+            )
+        case CandidateWithdrawn():
+            return replace(following, state="withdrawn")
         case CandidateReturned():
             return replace(following, state="open", until=None, until_total=None)
         case CandidateAccepted(item_id=item_id):
@@ -338,4 +392,4 @@ def _closed(
 
 def is_news(was: float, now: float, rank_was: int | None, rank_now: int | None) -> bool:
     """Whether a new score is worth telling."""
-    return abs(now - was) > SMALLEST_MOVE or rank_was != rank_now
+    return not isclose(now, was, rel_tol=ROUNDING, abs_tol=ROUNDING) or rank_was != rank_now

@@ -23,6 +23,10 @@ class CandidateAlreadyMerged(Refusal):
     """Another candidate stands for it."""
 
 
+class CandidateAlreadyWithdrawn(Refusal):
+    """What raised it turned out not to have happened."""
+
+
 class DecidedBeforeItWasRaised(Invalid):
     """The decision's time lies before the candidate was raised."""
 

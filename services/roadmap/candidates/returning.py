@@ -1,22 +1,26 @@
-"""Whether a theme that was decided about before asks for a decision again, and why. Pure.
+"""Whether a theme asks for a decision, from when on, and why. Pure.
 
-By event time: what happened up to a decision was known to it, however late it is heard of.
+It follows from what the evidence says by now and from what people decided, not from the order in which
+these were heard. By event time: what happened up to a decision was known to it, however late it is
+heard of.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.roadmap.candidates.domain import Candidate
 from services.roadmap.items.store import Settled
 from services.roadmap.themes.store import Theme
-from shared.clock import rfc3339
+from shared.clock import parse_rfc3339, rfc3339
+from shared.contracts.feedback import ReasonData
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What was decided about a theme that has no candidate waiting and no item at work on it.
+    """What was decided about a theme that no item is at work on.
 
-    `stands_for_it`: the last candidate, or the one that it was merged into. `total_then`: the rows
-    of evidence at the decision. `settled`: how the last item for it ended.
+    `stands_for_it`: the last decided candidate, or the one that it was merged into. `total_then`: the
+    rows of evidence at the decision. `settled`: how the last item for it ended.
     """
 
     last: Candidate | None = None
@@ -25,51 +29,107 @@ class Past:
     settled: Settled | None = None
 
 
-def why_it_rises(past: Past, theme: Theme) -> str | None:
-    """Why an escalation at `theme.at` raises a candidate; "" when it has no past; None: it doesn't.
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A theme asks for a decision since `at`. `why`: "" when it has no past; `risen`: since it rose, and
+    not because of what became of an item; `reasons`: beside those of its detectors."""
 
-    After a declined candidate the evidence must have grown. By how much is the detection policy's
-    to say: feedback freezes the baseline at the decline, and escalates again past its own factor.
-    """
-    if past.settled is not None and theme.at <= past.settled.at:
+    at: datetime
+    why: str
+    risen: bool = True
+    reasons: tuple[ReasonData, ...] = ()
+
+
+# past                 | asks when
+# none                 | it rose
+# declined             | it rose after the decision, and its evidence has grown
+# accepted, delivered  | it rose after the delivery, or the outcome says `regressed`
+# accepted, cancelled  | it rose after that, or evidence came while it stood
+# merged               | the candidate that stands for it was decided about, and then as above
+#
+# By how much evidence must have grown is the detection policy's to say: feedback freezes the baseline
+# at the decline, and lets the theme rise again past its own factor.
+def asking(past: Past, theme: Theme | None) -> Asking | None:
+    """Whether the theme asks for a decision; None: it doesn't."""
+    decided = past.stands_for_it
+    if decided is not None and decided.waiting:
         return None
+    regressed = _regressed(past)
+    rose_at = _rise_unheeded(past, theme)
+    if rose_at is not None:
+        return Asking(rose_at, _why(past, theme), reasons=(regressed,) if regressed else ())
+    if regressed is not None:
+        return Asking(_measured_at(past), regressed.text, risen=False, reasons=(regressed,))
+    return _goes_on(past, theme)
+
+
+def _rise_unheeded(past: Past, theme: Theme | None) -> datetime | None:
+    """The first rise that no decision has taken into account."""
+    decided, settled = past.stands_for_it, past.settled
+    heeded = [settled.at] if settled else []
+    heeded += [decided.decided_at] if decided and decided.decided_at else []
+    rises = theme.rises if theme else ()
+    unheeded = [rise.rose_at for rise in rises if all(rise.rose_at > at for at in heeded)]
+    if decided is not None and decided.state == "declined" and _total(theme) <= past.total_then:
+        return None
+    return min(unheeded, default=None)
+
+
+def _regressed(past: Past) -> ReasonData | None:
+    """Why the last delivery asks for a decision again; None when it went well, or when a candidate that
+    came after it was decided about."""
+    settled = past.settled
+    if settled is None or settled.state != "regressed" or settled.outcome is None:
+        return None
+    if past.last is not None and past.last.raised_at > settled.at:
+        return None
+    numbers = settled.outcome["numbers"]
+    return ReasonData(
+        detector="outcome",
+        name="regressed",
+        text=f"Item {settled.item_id} was delivered and it got worse: {settled.outcome['text']}",
+        numbers={name: number for name, number in numbers.items() if number is not None},
+    )
+
+
+def _measured_at(past: Past) -> datetime:
+    assert past.settled is not None
+    assert past.settled.outcome is not None
+    return parse_rfc3339(past.settled.outcome["at"])
+
+
+def _goes_on(past: Past, theme: Theme | None) -> Asking | None:
+    """An item was given up, and the pain goes on: evidence came after that while the theme stood."""
+    settled, decided = past.settled, past.stands_for_it
+    if theme is None or settled is None or settled.state != "cancelled":
+        return None
+    if decided is not None and (decided.state == "declined" or decided.raised_at > settled.at):
+        return None
+    standing = [rise for rise in theme.rises if rise.last_at and rise.last_at > settled.at]
+    return Asking(settled.at, _ended(settled), risen=False) if standing else None
+
+
+def _why(past: Past, theme: Theme | None) -> str:
     decided = past.stands_for_it
     if decided is None:
-        return _ended(past) if past.settled else ""
-    if decided.waiting:
-        return None
-    if decided.decided_at is not None and theme.at <= decided.decided_at:
-        return None
+        return _ended(past.settled) if past.settled else ""
     if decided.state == "declined":
-        if theme.total <= past.total_then:
-            return None
         return (
             f"It was declined on {_day(decided)}; since then its evidence grew from "
-            f"{past.total_then} to {theme.total} rows, and it rose again"
+            f"{past.total_then} to {_total(theme)} rows, and it rose again"
         )
     if past.settled is None:
         return f"It was accepted on {_day(decided)} and no item deals with it any more"
-    return _ended(past)
+    return _ended(past.settled)
 
 
-def why_it_goes_on(past: Past, theme: Theme) -> str | None:
-    """Why new evidence of an escalated theme raises a candidate, without a new rise: its item was
-    given up.
-    """
-    settled = past.settled
-    if settled is None or settled.state != "cancelled":
-        return None
-    decided = past.stands_for_it
-    if decided is not None and (decided.waiting or decided.state == "declined"):
-        return None
-    return _ended(past) if theme.at > settled.at else None
+def _total(theme: Theme | None) -> int:
+    return theme.total if theme else 0
 
 
-def _ended(past: Past) -> str:
-    assert past.settled is not None
-    how = "cancelled" if past.settled.state == "cancelled" else "delivered"
-    day = rfc3339(past.settled.at)[:10]
-    return f"Item {past.settled.item_id} was {how} on {day}, and the pain is back"
+def _ended(settled: Settled) -> str:
+    how = "cancelled" if settled.state == "cancelled" else "delivered"
+    return f"Item {settled.item_id} was {how} on {rfc3339(settled.at)[:10]}, and the pain is back"
 
 
 def _day(candidate: Candidate) -> str:

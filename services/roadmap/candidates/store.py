@@ -160,15 +160,16 @@ async def due(conn: AsyncConnection, now: datetime, limit: int) -> list[Stored]:
     query = (
         select(candidates)
         .where(candidates.c.state == "snoozed", candidates.c.until <= now)
-        .order_by(candidates.c.until)
+        .order_by(candidates.c.until, candidates.c.candidate_id)
         .limit(limit)
     )
     return [stored_of(row) for row in await conn.execute(query)]
 
 
 async def all_waiting(conn: AsyncConnection, limit: int) -> list[Stored]:
-    """Those that wait for a decision, held until the caller's transaction ends."""
-    query = select(candidates).where(candidates.c.state.in_(WAITING)).limit(limit).with_for_update()
+    """Those that wait for a decision."""
+    query = select(candidates).where(candidates.c.state.in_(WAITING))
+    query = query.order_by(candidates.c.candidate_id).limit(limit)
     return [stored_of(row) for row in await conn.execute(query)]
 
 

@@ -15,7 +15,7 @@ from services.roadmap.objectives import store as objectives
 from services.roadmap.themes import store as themes
 from shared.context import Context
 from shared.contracts.feedback import OutcomeAssessed
-from shared.contracts.roadmap import Horizon, ItemEvent, ItemRegressed
+from shared.contracts.roadmap import Horizon, ItemEvent
 from shared.outbox import publish
 from shared.refusals import VersionMismatch
 
@@ -178,7 +178,7 @@ async def follow_merge(
 async def assess(
     conn: AsyncConnection, said: OutcomeAssessed, version: int, ctx: Context
 ) -> tuple[Item, bool] | None:
-    """Show an outcome on its item, and act on it. True when the item regressed by it.
+    """Show an outcome on its item, and act on it. True when it moved the item.
 
     None, and nothing done, when the item is unknown, never shipped, or has a newer assessment.
     """
@@ -200,7 +200,7 @@ async def assess(
     await store.note_outcome(conn, said.item_id, outcome)
     command = domain.AssessItem(said.outcome_id, said.verdict, said.final, said.at)
     item, events = await _apply(conn, stored, command, stored[1], ctx)
-    return item, any(isinstance(event, ItemRegressed) for event in events)
+    return item, bool(events)
 
 
 async def _load(conn: AsyncConnection, item_id: str, expected: int | None) -> Stored:

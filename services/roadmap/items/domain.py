@@ -142,8 +142,8 @@ Command = PlanItem | ChangeItem | CommitItem | StartItem | DeliverItem | CancelI
 # committed | refused   | started | delivered  | cancelled | same    | nothing
 # started   | refused   | refused | delivered  | cancelled | same    | nothing
 # delivered | refused   | refused | refused    | refused   | same**  | verified, regressed or nothing
-# verified  | refused   | refused | refused    | refused   | same**  | nothing
-# regressed | refused   | refused | refused    | refused   | same**  | verified or nothing
+# verified  | refused   | refused | refused    | refused   | same**  | delivered, regressed or nothing
+# regressed | refused   | refused | refused    | refused   | same**  | delivered, verified or nothing
 # cancelled | refused   | refused | refused    | refused   | refused | nothing
 #
 # *  People ship what they never committed to. Then the reduction is the one that they state now, or
@@ -151,9 +151,11 @@ Command = PlanItem | ChangeItem | CommitItem | StartItem | DeliverItem | CancelI
 # ** Not the themes, the horizon or the quarter: the measurement stands on the first, and the others
 #    are past.
 #
-# assess: `verified` when that is the final verdict. `regressed` at any look: feedback says so before
+# assess: an item that shipped stands where its outcome puts it by now, however often one looked
+# before. `verified` when that is the final verdict. `regressed` at any look: feedback says so before
 # the watch is over only when the evidence is past its sequential boundary, and a fix that makes
-# things worse can't wait. Any other verdict is only shown.
+# things worse can't wait. With any other verdict it is delivered, no more: one that late evidence
+# took back is told as a change.
 def decide(item: Item | None, command: Command) -> list[ItemEvent]:
     """The events that `command` makes happen. Raises a Refusal when the state does not allow it."""
     if item is None:
@@ -239,11 +241,15 @@ def _changed(item: Item, command: ChangeItem) -> list[ItemEvent]:
 
 def _assessed(item: Item, command: AssessItem) -> list[ItemEvent]:
     outcome_id = command.outcome_id
-    if command.verdict == "verified" and command.final and item.state in ("delivered", "regressed"):
-        return [ItemVerified(**_about(item, command.at, "verified"), outcome_id=outcome_id)]
-    if command.verdict == "regressed" and item.state == "delivered":
-        return [ItemRegressed(**_about(item, command.at, "regressed"), outcome_id=outcome_id)]
-    return []
+    if not item.shipped:
+        return []
+    if command.verdict == "verified" and command.final:
+        said = ItemVerified(**_about(item, command.at, "verified"), outcome_id=outcome_id)
+    elif command.verdict == "regressed":
+        said = ItemRegressed(**_about(item, command.at, "regressed"), outcome_id=outcome_id)
+    else:
+        said = ItemChanged(**_about(item, command.at, "delivered"))
+    return [said] if said.state != item.state else []
 
 
 def plan_of(item: Item) -> Plan:
@@ -297,6 +303,7 @@ def evolve(item: Item | None, event: ItemEvent) -> Item:
                 quarter=event.quarter,
                 theme_ids=tuple(event.theme_ids),
                 objective_id=event.objective_id,
+                outcome_id=item.outcome_id if event.state == item.state else None,
             )
         case ItemCommitted(at=at, expected_reduction=expected):
             return replace(following, committed_at=at, expected_reduction=expected)

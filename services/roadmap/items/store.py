@@ -119,14 +119,20 @@ class Notes:
 
 Stored = tuple[Item, Notes]
 
+LARGEST_IN = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An item is through with a theme: it delivered at this event time, or was cancelled."""
+    """An item is through with a theme: it delivered at this event time, or was cancelled. `outcome`:
+    what was last measured of it."""
 
     item_id: str
     state: ItemState
     at: datetime
+    title: str = ""
+    product: str = ""
+    outcome: dict[str, Any] | None = None
 
 
 async def load(conn: AsyncConnection, item_id: str) -> Stored:
@@ -157,18 +163,25 @@ async def in_work_for(conn: AsyncConnection, theme_id: str) -> str | None:
     return (await conn.execute(query)).scalar_one_or_none()
 
 
-async def settled_last(conn: AsyncConnection, theme_id: str) -> Settled | None:
-    """How the last item that dealt with this theme ended: the latest by event time."""
+async def settled_last(conn: AsyncConnection, theme_ids: Sequence[str]) -> Settled | None:
+    """How the last item that dealt with any of these themes ended: the latest by event time."""
     at = func.coalesce(items.c.delivered_at, items.c.cancelled_at, type_=UtcDateTime)
     query = (
-        select(items.c.item_id, items.c.state, at.label("at"))
+        select(
+            items.c.item_id,
+            items.c.state,
+            at.label("at"),
+            items.c.title,
+            items.c.product,
+            items.c.outcome,
+        )
         .join(item_themes, item_themes.c.item_id == items.c.item_id)
-        .where(item_themes.c.theme_id == theme_id, at.is_not(None))
+        .where(item_themes.c.theme_id.in_(theme_ids[:LARGEST_IN]), at.is_not(None))
         .order_by(at.desc(), items.c.item_id.desc())
         .limit(1)
     )
     row = (await conn.execute(query)).one_or_none()
-    return Settled(row.item_id, row.state, row.at) if row else None
+    return Settled(**row._mapping) if row else None  # pyright: ignore[reportPrivateUsage]
 
 
 async def all_in_work(conn: AsyncConnection) -> list[str]:

@@ -1,28 +1,34 @@
 """Takes down what feedback published of a theme, in the caller's transaction."""
 
+from datetime import datetime
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.roadmap.themes import store
 from services.roadmap.themes.store import Theme, ThemeState
 from shared.contracts.feedback import (
-    EvidenceNumbersData,
     ReasonData,
+    RiseData,
     ThemeEscalated,
     ThemeEvent,
     ThemeEvidenceChanged,
     ThemeMerged,
-    ThemeQuieted,
+    ThemeTold,
 )
+
+Rises = tuple[RiseData, ...]
 
 
 async def note(conn: AsyncConnection, data: ThemeEvent, version: int) -> Theme | None:
     """The theme after this event, or None when something as new was seen before: then drop it.
 
-    What an event does not say (the reasons, in most) stays as it was said last.
+    What an event does not say stays as it was said last.
     """
     known = await store.load(conn, data.theme_id)
     if known is not None and version <= known.version:
         return None
+    before = known.rises if known else ()
+    rises = _rises(before, data) if isinstance(data, ThemeTold) else before
     theme = Theme(
         theme_id=data.theme_id,
         version=version,
@@ -30,34 +36,55 @@ async def note(conn: AsyncConnection, data: ThemeEvent, version: int) -> Theme |
         product=data.product,
         service=data.service,
         title=data.title,
-        state=_state(known, data),
-        reasons=_reasons(known, data),
-        evidence=_evidence(known, data),
+        state=_state(rises, data),
+        reasons=_reasons(rises),
+        evidence=data.evidence if isinstance(data, ThemeTold) else known and known.evidence,
         into_theme_id=data.into_theme_id if isinstance(data, ThemeMerged) else None,
+        rises=rises,
     )
     await store.save(conn, theme)
     return theme
 
 
-def _state(known: Theme | None, data: ThemeEvent) -> ThemeState:
+def _state(rises: Rises, data: ThemeEvent) -> ThemeState:
+    if isinstance(data, ThemeMerged):
+        return "merged"
+    return "escalated" if any(rise.fell_at is None for rise in rises) else "quiet"
+
+
+def _rises(before: Rises, data: ThemeTold) -> Rises:
+    """All that the ledger says by now; where an event does not state it, what follows from its kind."""
+    if data.rises is not None:
+        return tuple(data.rises)
     match data:
         case ThemeEscalated():
-            return "escalated"
-        case ThemeQuieted():
-            return "quiet"
-        case ThemeMerged():
-            return "merged"
+            return (*_fallen(before, data.at), *_risen(data))
+        case ThemeEvidenceChanged():
+            seen = {"last_at": data.at}
+            return tuple(rise if rise.fell_at else rise.model_copy(update=seen) for rise in before)
         case _:
-            return known.state if known else "quiet"
+            return _fallen(before, data.at)
 
 
-def _reasons(known: Theme | None, data: ThemeEvent) -> tuple[ReasonData, ...]:
-    if isinstance(data, ThemeEscalated):
-        return tuple(data.reasons)
-    return known.reasons if known else ()
+def _fallen(rises: Rises, at: datetime) -> Rises:
+    return tuple(
+        rise if rise.fell_at else rise.model_copy(update={"fell_at": at}) for rise in rises
+    )
 
 
-def _evidence(known: Theme | None, data: ThemeEvent) -> EvidenceNumbersData | None:
-    if isinstance(data, ThemeEscalated | ThemeEvidenceChanged | ThemeQuieted):
-        return data.evidence
-    return known.evidence if known else None
+def _risen(data: ThemeEscalated) -> Rises:
+    by_detector: dict[str, list[ReasonData]] = {}
+    for reason in data.reasons:
+        by_detector.setdefault(reason.detector, []).append(reason)
+    return tuple(
+        RiseData(detector=detector, rose_at=data.at, last_at=data.at, reasons=reasons)
+        for detector, reasons in by_detector.items()
+    )
+
+
+def _reasons(rises: Rises) -> tuple[ReasonData, ...]:
+    """Those of what holds, else of what fell last."""
+    fell_at = max((rise.fell_at for rise in rises if rise.fell_at), default=None)
+    holding = [rise for rise in rises if rise.fell_at is None]
+    shown = holding or [rise for rise in rises if rise.fell_at == fell_at]
+    return tuple(reason for rise in shown for reason in rise.reasons)

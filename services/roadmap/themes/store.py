@@ -12,7 +12,7 @@ from sqlalchemy import Column, Integer, Row, Table, Text, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.roadmap.metadata import metadata
-from shared.contracts.feedback import EvidenceNumbersData, ReasonData
+from shared.contracts.feedback import EvidenceNumbersData, ReasonData, RiseData
 from shared.database import Json, UtcDateTime, insert_into
 
 ThemeState = Literal["escalated", "quiet", "merged"]
@@ -27,9 +27,10 @@ themes = Table(
     Column("service", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("into_theme_id", Text),
+    Column("into_theme_id", Text, index=True),
     Column("reasons", Json, nullable=False),
     Column("evidence", Json),
+    Column("rises", Json, nullable=False, server_default="[]"),
 )
 
 LONGEST_CHAIN = 50
@@ -40,7 +41,8 @@ LARGEST_IN = 500
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """A theme as of `version`; `at` is the event time of what was said last."""
+    """A theme as of `version`; `at` is the event time of what was said last. `rises`: every time that
+    it stood up, oldest first, as far as the evidence says so by now."""
 
     theme_id: str
     version: int
@@ -52,6 +54,14 @@ class Theme:
     reasons: tuple[ReasonData, ...] = ()
     evidence: EvidenceNumbersData | None = None
     into_theme_id: str | None = None
+    rises: tuple[RiseData, ...] = ()
+
+    @property
+    def fell_at(self) -> datetime | None:
+        """When the last rise fell; None when one holds, or none is left."""
+        if any(rise.fell_at is None for rise in self.rises):
+            return None
+        return max((rise.fell_at for rise in self.rises if rise.fell_at), default=None)
 
     @property
     def total(self) -> int:
@@ -88,6 +98,7 @@ async def save(conn: AsyncConnection, theme: Theme) -> None:
         "into_theme_id": theme.into_theme_id,
         "reasons": [reason.model_dump(mode="json") for reason in theme.reasons],
         "evidence": theme.evidence.model_dump(mode="json") if theme.evidence else None,
+        "rises": [rise.model_dump(mode="json") for rise in theme.rises],
     }
     upsert = insert_into(conn, themes).values(values)
     await conn.execute(upsert.on_conflict_do_update(index_elements=["theme_id"], set_=values))
@@ -109,6 +120,20 @@ async def standing_for(conn: AsyncConnection, theme_id: str) -> str:
     return current
 
 
+async def merged_into(conn: AsyncConnection, theme_id: str) -> list[str]:
+    """The themes that are part of this one by now."""
+    found: list[str] = []
+    frontier = [theme_id]
+    while frontier:
+        query = select(themes.c.theme_id).where(
+            themes.c.into_theme_id.in_(frontier[:LARGEST_IN]), themes.c.state == "merged"
+        )
+        fresh = set((await conn.execute(query)).scalars()) - {theme_id, *found}
+        found += sorted(fresh)
+        frontier = [*frontier[LARGEST_IN:], *sorted(fresh)]
+    return found
+
+
 async def standing_for_all(conn: AsyncConnection, theme_ids: Sequence[str]) -> tuple[str, ...]:
     """`standing_for` of each, without repeats, in order."""
     return tuple(dict.fromkeys([await standing_for(conn, theme_id) for theme_id in theme_ids]))
@@ -126,4 +151,5 @@ def _theme(row: Row[Any]) -> Theme:
         reasons=tuple(ReasonData.model_validate(reason) for reason in row.reasons),
         evidence=EvidenceNumbersData.model_validate(row.evidence) if row.evidence else None,
         into_theme_id=row.into_theme_id,
+        rises=tuple(RiseData.model_validate(rise) for rise in row.rises),
     )

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from services.replay.batches import MOST_BYTES, MOST_ENTRIES, MOST_ITEMS, batches_of, pieces_of
 from services.replay.incidents import Entry, ReplayedIncident, known_by
-from services.replay.slices import LONGEST, slices_of
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -38,48 +37,21 @@ def logs(draw: st.DrawFn) -> list[ReplayedIncident]:
 
 @settings(max_examples=100)
 @given(logs())
-def test_every_entry_is_sent_once_and_in_order(log: list[ReplayedIncident]):
-    sent: dict[str, list[Entry]] = {}
-    opened: list[str] = []
-    for items in slices_of(log):
-        for item in items:
-            reference = item.incident.external_ref
-            opened += [reference] if item.opens else []
-            assert reference in opened
-            sent.setdefault(reference, []).extend(item.incident.history)
-    assert sorted(opened) == sorted(one.external_ref for one in log)
-    assert sent == {one.external_ref: list(one.history) for one in log}
-
-
-@settings(max_examples=100)
-@given(logs())
-def test_slices_are_apart_in_time_and_none_is_long(log: list[ReplayedIncident]):
-    end = START - timedelta(hours=1)
-    for items in slices_of(log):
-        times = [entry.at for item in items for entry in item.incident.history]
-        times += [item.incident.opened_at for item in items if item.opens]
-        assert min(times) > end
-        assert max(times) - min(times) <= LONGEST
-        end = max(times)
-
-
-def test_a_busy_log_is_cut_by_the_day():
-    log = [incident(number, number / 10, [1.0]) for number in range(480)]
-    days = [{item.incident.opened_at.date() for item in items} for items in slices_of(log)]
-    assert len(days) == 3
-    assert all(len(some) <= 2 for some in days)
-
-
-def test_what_is_closed_in_winter_is_not_sent_with_the_spring():
-    log = [incident(1, 0, [5000.0]), incident(2, 24, [1.0])]
-    last = list(slices_of(log))[-1]
-    assert [(item.incident.external_ref, item.opens) for item in last] == [("INC1", False)]
+def test_every_incident_is_sent_once_and_whole_in_the_order_of_openings(
+    log: list[ReplayedIncident],
+) -> None:
+    sent = [item for batch in batches_of(log) for item in json.loads(batch.body)["incidents"]]
+    opened = [item["opened_at"] for item in sent]
+    assert opened == sorted(opened)
+    told = {item["external_ref"]: len(item.get("history", ())) for item in sent}
+    assert told == {one.external_ref: len(one.history) for one in log}
+    assert len(sent) == len(log)
 
 
 def test_bodies_are_bounded_and_bring_everything():
     log = [incident(number, 0, [0.0] * (number % 3)) for number in range(3 * MOST_ITEMS)]
     long = [incident(10_000, 1, [0.1] * 1800)]
-    batches = list(batches_of(slices_of([*log, *long])))
+    batches = list(batches_of([*log, *long]))
     bodies = [json.loads(batch.body)["incidents"] for batch in batches]
     assert [batch.number for batch in batches] == list(range(len(batches)))
     assert max(len(body) for body in bodies) <= MOST_ITEMS

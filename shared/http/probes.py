@@ -1,50 +1,46 @@
-"""HTTP of the probes, the metrics and the front page. Open to all; they tell nothing of the business."""
+"""HTTP of the probes and the metrics, the same in every process. Open to all; they tell no business."""
 
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse, RedirectResponse
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.gateway.health import Health
+from shared.http import problems
 from shared.http.fields import View
+from shared.http.health import Health
 from shared.http.problems import problem, request_id_of
-from shared.version import VERSION
 
 router = APIRouter(tags=["probes"])
 
+PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 
-class StartView(View):
-    """Where things are."""
 
-    name: str
-    version: str
-    documentation: str
-    openapi: str
-    metrics: str
-    summary: str
+def probes_app(health: Health) -> FastAPI:
+    """The probes alone: all that a process without an API listens for."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.health = health
+    app.include_router(router)
+    problems.install(app)
+    return app
+
+
+def probed(app: ASGIApp, health: Health) -> ASGIApp:
+    """The app, with the probes in front of it: they need no principal and wait for nobody."""
+    probes = probes_app(health)
+
+    async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+        await (probes if scope["path"] in PATHS else app)(scope, receive, send)
+
+    return chosen
 
 
 class ProbeView(View):
     """A probe that is content."""
 
     status: Literal["ok"] = "ok"
-
-
-@router.get("/", summary="Where things are", response_model=StartView)
-async def start(request: Request) -> Response | StartView:
-    """Browsers are led to the documentation."""
-    if "text/html" in request.headers.get("accept", ""):
-        return RedirectResponse("/docs")
-    return StartView(
-        name="Groundswell",
-        version=VERSION,
-        documentation="/docs",
-        openapi="/openapi.json",
-        metrics="/metrics",
-        summary="/v1/summary",
-    )
 
 
 @router.get("/livez", summary="Is the process alive?", response_model=ProbeView)

@@ -23,6 +23,7 @@ class Health:
     """What the probes look at. `draining` is set once, when the process was told to stop."""
 
     databases: Mapping[str, Database]
+    """By service: those that this process writes."""
     stuck: Callable[[], list[str]] = list
     measure: Callable[[], Awaitable[None]] = _nothing
     """Brings the gauges up to date before a scrape."""
@@ -34,15 +35,15 @@ class Health:
         if self.draining:
             return ["stopping"]
         names = list(self.databases)
-        results = await asyncio.gather(*(self._writable(self.databases[name]) for name in names))
+        results = await asyncio.gather(*(self._writable(name) for name in names))
         return [f"{n}: {why}" for n, why in zip(names, results, strict=True) if why]
 
-    async def _writable(self, db: Database) -> str | None:
+    async def _writable(self, name: str) -> str | None:
         try:
             async with asyncio.timeout(PING_SECONDS):
-                await db.ping()
+                await self.databases[name].ping()
         except (SQLAlchemyError, TimeoutError, OSError) as error:
-            logger.warning("a database can't write", url=db.url, error=str(error))
+            logger.warning("a database can't write", service=name, error=str(error))
             return "its database can't write"
         return None
 

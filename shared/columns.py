@@ -1,0 +1,52 @@
+"""Column types that mean the same on both engines, and how JSON is written on both."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
+from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
+
+from shared.clock import parse_rfc3339, rfc3339
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime: timestamptz on PostgreSQL, fixed-width RFC 3339 text on SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(DateTime(timezone=True))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return rfc3339(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value
+        return parse_rfc3339(value)
+
+
+Json = JSON()
+"""A JSON column, kept as the text that `to_json` wrote, on both engines.
+
+Not JSONB on PostgreSQL: it puts keys in another order, writes 1e300 with all its zeros and refuses
+\\u0000, so the same history would not be the same on both engines.
+"""
+
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+"""An integer primary key that counts up by itself on both engines."""
+
+
+def to_json(value: object) -> str:
+    """How both engines write JSON. Raises ValueError for NaN and infinities."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

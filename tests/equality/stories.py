@@ -1,0 +1,49 @@
+"""Incidents' lives, made up from a seed: bursts, stragglers, corrections, returns."""
+
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.contracts import incidents
+from shared.envelope import Event
+from tests.feedback.conftest import day, of_incident, opened, reassigned, redated
+
+SERVICES = ("payments", "PAYMENTS", "search", "search", "mail")
+TITLES = ("Answers slowly", "answers SLOWLY", "Answers slowly", "Queue is full")
+
+
+def story(rng: random.Random, incident_id: str, first: float, last: float) -> list[Event]:
+    """One incident of the days from `first` to `last`; often long, corrected or reopened."""
+    at = day(first + (last - first) * rng.choice([rng.random() * 0.2, rng.random()]))
+    severity = rng.choice(["low", "critical"])
+    said: dict[str, Any] = {
+        "service": rng.choice(SERVICES),
+        "title": rng.choice(TITLES),
+        "severity": severity,
+        "customers_affected": rng.choice([None, rng.randrange(90)]),
+    }
+    life = [opened(incident_id, at, **said)]
+
+    def later(hours: int) -> datetime:
+        return life[-1].time + timedelta(hours=rng.randrange(1, hours))
+
+    def add(contract: Any, at: datetime, **said: Any) -> None:
+        life.append(of_incident(contract, incident_id, len(life) + 1, at, **said))
+
+    if rng.random() < 0.25:
+        life.append(reassigned(incident_id, 2, later(9), rng.choice(SERVICES)))
+    if rng.random() < 0.25:
+        start = min(at + timedelta(hours=rng.randrange(-300, 300)), day(last))
+        life.append(redated(incident_id, len(life) + 1, start, at))
+    if rng.random() < 0.2:
+        add(incidents.IncidentSeverityChanged, later(9), severity="high", was=severity)
+    if rng.random() < 0.2:
+        customers = rng.randrange(900)
+        add(incidents.IncidentImpactAssessed, later(50), customers_affected=customers)
+    if rng.random() < 0.1:
+        add(incidents.IncidentLinked, later(50), kind="problem", reference="PRB-1")
+    if rng.random() < 0.7:
+        add(incidents.IncidentResolved, later(400), opened_at=at)
+        if rng.random() < 0.2:
+            add(incidents.IncidentReopened, later(20))
+    return life

@@ -1,0 +1,1 @@
+"""Breaks Groundswell on purpose, and checks afterwards that it kept its promises."""
