@@ -100,17 +100,16 @@ def inner(app: ASGIApp, service: str, secrets: Sequence[str]) -> ASGIApp:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         ours = (PRINCIPAL_HEADER, REQUEST_ID_HEADER)
         kept = [header for header in headers if header[0] not in ours]
-        request_id = _one(headers, REQUEST_ID_HEADER) or new_id("req")
-        inside = {**scope, "headers": kept, REQUEST_ID: request_id}
+        inside = {**scope, "headers": kept}
         inside.pop(PRINCIPAL, None)
+        try:
+            inside[PRINCIPAL] = verify(_one(headers, PRINCIPAL_HEADER) or "", service, secrets)
+        except PrincipalRefused as refused:
+            logger.warning("a request that no gateway vouches for", why=str(refused))
+            answer = problem(None, 401, "principal-refused", REFUSED)
+            return await answer(inside, receive, send)
+        request_id = inside[REQUEST_ID] = _one(headers, REQUEST_ID_HEADER) or new_id("req")
         with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                token = _one(headers, PRINCIPAL_HEADER) or ""
-                inside[PRINCIPAL] = verify(token, service, secrets)
-            except PrincipalRefused as refused:
-                logger.warning("a request that no gateway vouches for", why=str(refused))
-                answer = problem(request_id, 401, "principal-refused", REFUSED)
-                return await answer(inside, receive, send)
             return await contained(app, inside, receive, send)
 
     return wrapped

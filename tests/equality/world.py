@@ -148,7 +148,7 @@ class World:
 async def a_world(store: Store, rng: random.Random | None) -> AsyncIterator[World]:
     """A world over fresh databases."""
     async with (
-        database(store, feedback_app.NAME, feedback_app.MIGRATIONS) as feedback,
-        database(store, roadmap_app.NAME, roadmap_app.MIGRATIONS) as roadmap,
+        database(store, feedback_app.MIGRATIONS) as feedback,
+        database(store, roadmap_app.MIGRATIONS) as roadmap,
     ):
         yield World(feedback, roadmap, rng)

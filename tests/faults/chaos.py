@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -128,6 +129,10 @@ def summary(found: dict[str, list[Outcome]], seed: int, seconds: float) -> dict[
 
 async def run(chosen: argparse.Namespace) -> tuple[dict[str, list[Outcome]], list[str]]:
     """All that was asked for. Says where to look where something was wrong."""
+    whole = asyncio.current_task()
+    assert whole is not None
+    # Told to end, it must not leave its processes behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     found: dict[str, list[Outcome]] = {}
     wrong: list[str] = []
     engines = [chosen.engine] if chosen.engine else list(ENGINES)
@@ -152,6 +157,8 @@ def main() -> None:
     print(f"seed {chosen.seed}", flush=True)
     try:
         found, wrong = asyncio.run(run(chosen))
+    except asyncio.CancelledError:
+        raise SystemExit(f"Told to end. Again with --seed {chosen.seed}.") from None
     except (NoBroker, ProcessFailed) as failed:
         raise SystemExit(f"{failed}\nAgain with --seed {chosen.seed}.") from failed
     said = summary(found, chosen.seed, time.monotonic() - began)

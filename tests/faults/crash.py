@@ -39,6 +39,8 @@ WALK = {"embedded": 1400, "distributed": 800}
 """Points of a full walk."""
 WORKERS = 2
 REACH_SECONDS = 180.0
+PLANTED_SECONDS = 900.0
+NARROWING_SECONDS = 600.0
 MOST_NARROWED = 3
 """Chains that went wrong and are narrowed down to their points."""
 
@@ -47,6 +49,7 @@ MOST_NARROWED = 3
 class Tally:
     """What one engine's chains came to."""
 
+    planned: int = 0
     points: int = 0
     missed: int = 0
     acknowledged: int = 0
@@ -71,7 +74,7 @@ class Tally:
         self.violations += [f"{what} [{again}]" for what in result["violations"]]
 
     def to_json(self) -> dict[str, Any]:
-        kept = ("points", "missed", "acknowledged", "lost", "doubled")
+        kept = ("planned", "points", "missed", "acknowledged", "lost", "doubled")
         return {
             **{name: getattr(self, name) for name in kept},
             "violations": len(self.violations),
@@ -229,7 +232,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--at", action="append", metavar="NAME:HIT", help="just this point")
     parser.add_argument("--chain", type=int, help="just the chain of this number")
     parser.add_argument("--seed", type=int, default=20261121)
-    parser.add_argument("--minutes", type=float, default=30.0, help="begin no chain after so long")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="stop after so long, though points are left"
+    )
     parser.add_argument("--no-planted", action="store_true", help="plant no bugs to find")
     parser.add_argument("--plant", metavar="BUG", choices=list(PLANTED), help="with this bug in it")
     parser.add_argument("--mock", action="store_true", help="no real Kafka, even if there is Java")
@@ -239,43 +244,41 @@ def parsed() -> argparse.Namespace:
     return wanted
 
 
+def walked(engine: str, wanted: argparse.Namespace, deadline: float) -> Tally:
+    """Play this engine's chains, say what they came to, and narrow down what went wrong."""
+    tally = Tally()
+    suspects: list[dict[str, Any]] = []
+    numbered = chosen(engine, wanted)
+    tally.planned = sum(len(points) for _, points in numbered)
+    for result in play(engine, wanted.seed, numbered, deadline, wanted.plant, mock=wanted.mock):
+        if "reached" in result:
+            continue
+        tally.add(result, again(engine, wanted.seed, result, wanted))
+        print(_progress(engine, result, tally), file=sys.stderr, flush=True)
+        for what in result["violations"]:
+            print(f"VIOLATION {engine} chain {result['chain']}: {what}", flush=True)
+        if result["violations"]:
+            suspects.append(result)
+    for result in suspects[:MOST_NARROWED]:
+        for line in narrowed(engine, result, wanted, time.monotonic() + NARROWING_SECONDS):
+            print(line, flush=True)
+    for name in names_on(engine):
+        print(
+            f"{engine:12} {name:32} {tally.crashed[name]:4} crashes"
+            f" {tally.missed_at[name]:3} missed {tally.hits[name]:7} hits"
+        )
+    return tally
+
+
 def main() -> int:
     wanted = parsed()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would not survive a fork
     began = time.monotonic()
     deadline = began + wanted.minutes * 60
-    tallies: dict[str, Tally] = {}
-    for engine in wanted.engines:
-        tallies[engine] = tally = Tally()
-        suspects: list[dict[str, Any]] = []
-        results = play(
-            engine,
-            wanted.seed,
-            chosen(engine, wanted),
-            deadline,
-            wanted.plant,
-            mock=wanted.mock,
-        )
-        for result in results:
-            if "reached" in result:
-                continue
-            tally.add(result, again(engine, wanted.seed, result, wanted))
-            print(_progress(engine, result, tally), file=sys.stderr, flush=True)
-            for what in result["violations"]:
-                print(f"VIOLATION {engine} chain {result['chain']}: {what}")
-            if result["violations"]:
-                suspects.append(result)
-        for result in suspects[:MOST_NARROWED]:
-            for line in narrowed(engine, result, wanted, deadline):
-                print(line)
-        for name in names_on(engine):
-            print(
-                f"{engine:12} {name:32} {tally.crashed[name]:4} crashes"
-                f" {tally.missed_at[name]:3} missed {tally.hits[name]:7} hits"
-            )
+    tallies = {engine: walked(engine, wanted, deadline) for engine in wanted.engines}
     planted, found = (0, 0)
     if not wanted.no_planted:
-        planted, found = find_planted(wanted, deadline)
+        planted, found = find_planted(wanted, time.monotonic() + PLANTED_SECONDS)
         more = checkers_own()
         planted, found = planted + more["planted"], found + more["planted_found"]
     violations = [what for tally in tallies.values() for what in tally.violations]

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from shared.database import Database
 from shared.inbox import inbox
 from shared.outbox import outbox
-from tests.faults.stored import SERVICES, BusReader
+from tests.faults.stored import SERVICES, SUBSCRIPTIONS, BusReader
 from tests.faults.violation import Violation
 
 WITHIN_SECONDS = 30.0
@@ -102,14 +102,12 @@ def databases_of(dbs: Mapping[str, Database], bus: BusReader) -> Look:
                     into[f"{service} {table.name}"] = count.scalar_one()
         log = await bus.log()
         committed = await bus.committed()
-        for group in {group for group, _ in committed}:
-            topics = {partition.topic for g, partition in committed if g == group}
-            behind = (
-                one.offset >= committed.get((group, one.partition), 0)
+        for sub in (sub for some in SUBSCRIPTIONS.values() for sub in some):
+            waiting[f"{sub.group} lag"] = sum(
+                one.offset >= committed.get((sub.group, one.partition), 0)
                 for one in log
-                if one.partition.topic in topics
+                if one.partition.topic in sub.topics
             )
-            waiting[f"{group} lag"] = sum(behind)
         moved["log"] = len(log)
         return Seen(waiting, moved)
 

@@ -78,6 +78,7 @@ class SimulatedBus:
                 for partition in member.partitions
                 if partition.number % len(members) == index
             }
+            member.polled.clear()
 
     async def log(self) -> list[Delivered]:
         """Every record there is, each partition's in order: what the checker reads."""
@@ -105,6 +106,8 @@ class SimulatedConsumer:
         self.group = group
         self.partitions = [Partition(topic, n) for topic in topics for n in range(PARTITIONS)]
         self.positions: dict[Partition, int] = {}
+        self.polled: set[Partition] = set()
+        """Since the last rebalance."""
 
     async def poll(self, limit: int, wait_seconds: float) -> list[Delivered]:
         waiting = {
@@ -119,12 +122,13 @@ class SimulatedConsumer:
             del waiting[partition][:size]
         for one in taken:
             self.positions[one.partition] = one.offset + 1
+            self.polled.add(one.partition)
         return taken
 
     async def commit(self, done: Mapping[Partition, int]) -> None:
-        """As a broker does: what another member has by now is not this one's to commit."""
+        """What was dealt anew since it was polled is not this member's to commit, as with Kafka."""
         for partition, offset in done.items():
-            if partition in self.positions and self in self.bus.members[self.group]:
+            if partition in self.polled and self in self.bus.members[self.group]:
                 self.bus.offsets[self.group, partition] = offset
 
     def rewind(self, back_to: Mapping[Partition, int]) -> None:

@@ -116,14 +116,13 @@ async def raise_candidate(conn: AsyncConnection, rise: Rise, ctx: Context) -> Ca
     policy = await policies.current(conn)
     evidence = rise.theme.evidence if rise.theme else None
     scored = score_of(evidence, policy, at=rise.at)
-    quiet = rise.theme is not None and rise.theme.state == "quiet"
     standing = Standing(
         service=rise.service,
         reasons=rise.reasons,
         evidence=evidence,
         correlation_id=ctx.correlation_id,
         scored=scored,
-        quiet_since=rise.theme.at if rise.theme and quiet else None,
+        quiet_since=rise.theme.quiet_since if rise.theme else None,
     )
     candidate_id = new_id("cnd")
     rank = await store.rank_of(conn, block_of(scored, policy), scored.value, candidate_id)

@@ -196,9 +196,9 @@ async def _new_evidence(
         service=standing.service if own else theme.service,
         evidence=theme.evidence or standing.evidence,
         reasons=reasons or standing.reasons,
-        quiet_since=None if theme.state == "escalated" else theme.fell_at or theme.at,
+        quiet_since=theme.quiet_since,
     )
-    raised_at = asks.at if asks and asks.risen and not own else candidate.raised_at
+    raised_at = asks.at if asks and not asks.measured and not own else candidate.raised_at
     title, product = (candidate if own else theme).title, (candidate if own else theme).product
     facts = Facts(title, product, raised_at)
     candidate = await rescore(conn, waiting, after, theme.at, ctx, because=because, facts=facts)

@@ -32,11 +32,13 @@ class Past:
 @dataclass(frozen=True, slots=True)
 class Asking:
     """A theme asks for a decision since `at`. `why`: "" when it has no past; `risen`: since it rose, and
-    not because of what became of an item; `reasons`: beside those of its detectors."""
+    not because of what became of an item; `measured`: since an outcome was looked at, whenever that was;
+    `reasons`: beside those of its detectors."""
 
     at: datetime
     why: str
     risen: bool = True
+    measured: bool = False
     reasons: tuple[ReasonData, ...] = ()
 
 
@@ -59,7 +61,7 @@ def asking(past: Past, theme: Theme | None) -> Asking | None:
     if rose_at is not None:
         return Asking(rose_at, _why(past, theme), reasons=(regressed,) if regressed else ())
     if regressed is not None:
-        return Asking(_measured_at(past), regressed.text, risen=False, reasons=(regressed,))
+        return Asking(_measured_at(past), regressed.text, False, True, (regressed,))
     return _goes_on(past, theme)
 
 

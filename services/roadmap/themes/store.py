@@ -57,11 +57,11 @@ class Theme:
     rises: tuple[RiseData, ...] = ()
 
     @property
-    def fell_at(self) -> datetime | None:
-        """When the last rise fell; None when one holds, or none is left."""
-        if any(rise.fell_at is None for rise in self.rises):
+    def quiet_since(self) -> datetime | None:
+        """When the last rise fell, or when it was said that there never was one; None when it stands."""
+        if self.state == "escalated":
             return None
-        return max((rise.fell_at for rise in self.rises if rise.fell_at), default=None)
+        return max((rise.fell_at for rise in self.rises if rise.fell_at), default=self.at)
 
     @property
     def total(self) -> int:
