@@ -154,9 +154,8 @@ def checked_settings(service: Service | None = None) -> Settings:
     from shared.upkeep import Upkeep
 
     settings = settings_of(Settings)
+    settings_of(KafkaOptions)
     settings_of(Upkeep)
-    if settings.bus is not None:
-        settings_of(KafkaOptions)
     if service in (None, Service.GATEWAY):
         settings_of(GatewaySettings)
     if service in (None, Service.INCIDENTS):

@@ -17,7 +17,7 @@ from services.feedback.themes.reassess import Touch, reassess
 from shared.clock import Clock
 from shared.consumer import Subscription, types_of
 from shared.context import Context
-from shared.contracts import incidents, roadmap
+from shared.contracts import Contract, incidents, roadmap
 from shared.envelope import Event
 
 logger = structlog.get_logger(__name__)
@@ -58,6 +58,9 @@ ROADMAP_TYPES = types_of(
 
 OPENINGS = (incidents.IncidentOpened, incidents.IncidentRedated)
 """What of an incident says that time goes on; the rest of its events may only follow closely."""
+
+SERVICE = "service:"
+"""How the actor of an event begins that no person caused."""
 
 DECISIONS = (
     roadmap.CandidateAccepted,
@@ -107,7 +110,7 @@ async def take_roadmap(conn: AsyncConnection, events: Sequence[Event], clock: Cl
     A decline freezes the theme's baseline; a delivery starts the measurement of its outcome. The
     themes it names are told in numbers from now on, whether they rose or not.
     """
-    done = [event.time for event in events if isinstance(event.data, DECISIONS)]
+    done = [event.time for event in events if _decided_by_a_person(event.data)]
     as_of = await evidence.advance_horizon(conn, done, clock())
     for event in events:
         ctx = _context(event, clock)
@@ -149,3 +152,8 @@ async def _on_item(
 
 def _context(event: Event, clock: Clock) -> Context:
     return Context.following(event, service="feedback", now=clock())
+
+
+def _decided_by_a_person(said: Contract) -> bool:
+    """What a service concludes from our own tellings must not move the time that they were told by."""
+    return isinstance(said, DECISIONS) and not getattr(said, "by", "").startswith(SERVICE)

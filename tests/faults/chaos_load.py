@@ -20,6 +20,8 @@ PAINS = 8
 PACE_SECONDS = 0.06
 """Between two posts of one sender: the machine has more to do than to answer them."""
 ANSWER_SECONDS = 10.0
+UNSURE = frozenset({"signal-store-unavailable"})
+"""Problems that refuse nothing for certain: the database may have gone in the middle of a commit."""
 DAYS = 20
 """Alerts are spread over so many days, so that themes rise and candidates are raised."""
 
@@ -49,7 +51,7 @@ class Load:
         ) as history:
             async with self.client() as client:
                 format = "alertmanager" if number % 3 == 0 else "native"
-                sender = Sender(client, history, format, ANSWER_SECONDS, attempts=4)
+                sender = Sender(client, history, format, ANSWER_SECONDS, attempts=4, unsure=UNSURE)
                 while not self._stop.is_set():
                     await asyncio.sleep(PACE_SECONDS * chance.uniform(0.5, 1.5))
                     some = _next(chance, firing)

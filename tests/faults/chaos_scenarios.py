@@ -18,6 +18,7 @@ from shared.bus.bus import Delivered
 from shared.contracts import feedback, incidents, roadmap
 from shared.envelope import Record
 from tests.engines.processes import COMMAND, ProcessFailed
+from tests.faults.chaos_load import UNSURE
 from tests.faults.chaos_next_version import next_version
 from tests.faults.chaos_system import System
 from tests.faults.chaos_walk import Outcome, everything_up
@@ -210,7 +211,7 @@ class probing:
         self.history = History(system.histories / f"probe-{uuid.uuid4().hex[:8]}.jsonl")
 
     async def __aenter__(self) -> Sender:
-        return Sender(self.client, self.history, timeout=40.0, attempts=1)
+        return Sender(self.client, self.history, timeout=40.0, attempts=1, unsure=UNSURE)
 
     async def __aexit__(self, *_: object) -> None:
         self.history.close()

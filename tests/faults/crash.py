@@ -39,6 +39,7 @@ WALK = {"embedded": 1400, "distributed": 800}
 """Points of a full walk."""
 WORKERS = 2
 REACH_SECONDS = 180.0
+STOP_SECONDS = 240.0
 PLANTED_SECONDS = 900.0
 NARROWING_SECONDS = 600.0
 MOST_NARROWED = 3
@@ -126,7 +127,8 @@ def play(
         for worker in workers:
             if worker.poll() is None:
                 worker.terminate()
-                worker.wait(60)
+        for worker in workers:
+            worker.wait(STOP_SECONDS)
             if worker.stdout is not None:
                 worker.stdout.close()
         if not broken and sys.exc_info()[0] is None:

@@ -69,7 +69,8 @@ class Chain:
                 time.sleep(0.005)
         except Gone:
             pass
-        self._bury(expected=self.board.went_off is not None)
+        finally:
+            self._bury(expected=self.board.went_off is not None)
         (self.crashed if self.board.went_off == point.failpoint else self.missed).append(point)
         self.board.arm(None)
 

@@ -10,7 +10,8 @@ from tests.engines.processes import Cluster, eventually
 INCIDENTS = 8
 
 
-def post_alert(client: httpx.Client, number: int, at: datetime) -> None:
+def post_alert(client: httpx.Client, number: int, at: datetime) -> str:
+    """Post one; returns its incident."""
     alert = {
         "title": "Card payments time out",
         "service": "payments",
@@ -20,6 +21,7 @@ def post_alert(client: httpx.Client, number: int, at: datetime) -> None:
     }
     answer = client.post("/v1/signals", json=alert)
     assert answer.status_code == 202, answer.text
+    return answer.json()["signals"][0]["incident_id"]
 
 
 def items(client: httpx.Client, path: str) -> list[dict[str, Any]]:
@@ -31,13 +33,14 @@ def items(client: httpx.Client, path: str) -> list[dict[str, Any]]:
 def test_an_alert_becomes_a_candidate_through_seven_processes(cluster: Cluster) -> None:
     began = datetime.now(UTC) - timedelta(days=INCIDENTS)
     with cluster.client() as client:
-        for number in range(INCIDENTS):
+        incident_ids = [
             post_alert(client, number, began + timedelta(days=number))
+            for number in range(INCIDENTS)
+        ]
         (candidate,) = eventually(lambda: items(client, "/v1/candidates"), "a candidate")
-        incident = items(client, "/v1/incidents")[0]
 
         def whole_road() -> Any:
-            trace = client.get(f"/v1/trace/{incident['id']}").json()
+            trace = client.get(f"/v1/trace/{incident_ids[0]}").json()
             reached = {station["station"] for station in trace["stations"]}
             return trace if {"signal", "incident", "theme", "candidate"} <= reached else None
 

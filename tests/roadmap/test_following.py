@@ -118,6 +118,23 @@ async def test_a_rise_that_is_heard_of_only_when_it_is_over_raises_a_candidate(
     await hear(standing(changed(), rise(9, 4)))
     (one,) = await candidates(client)
     assert (one["quiet"], one["reasons"][0]["detector"]) == (True, "recurrence")
+    detail = (await client.get(f"/v1/candidates/{one['id']}")).json()
+    assert detail["quiet_since"] == ago(days=4).isoformat().replace("+00:00", "Z")
+
+
+async def test_what_goes_on_after_a_cancellation_asks_since_then_whatever_rose_for_a_while(
+    client: httpx.AsyncClient, hear: Hear
+) -> None:
+    await hear(standing(escalated(at=ago(days=9)), rise(9)))
+    (first,) = await candidates(client)
+    body = {"at": ago(days=8).isoformat()}
+    accepted = await client.post(f"/v1/candidates/{first['id']}/accept", json=body)
+    path = f"/v1/items/{accepted.json()['item_id']}/cancel"
+    await client.post(path, json={"reason": "no budget", "at": ago(days=7).isoformat()})
+    await hear(standing(escalated(at=ago(days=2)), rise(9, 5), rise(2)))
+    await hear(standing(changed(at=ago(days=1)), rise(9)))
+    (one,) = await candidates(client)
+    assert one["raised_at"] == ago(days=7).isoformat().replace("+00:00", "Z")
 
 
 async def test_a_merge_into_a_theme_that_never_rose_takes_the_candidate_back(
