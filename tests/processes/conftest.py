@@ -19,9 +19,9 @@ PARTITIONS = 3
 NewDatabase = Callable[[], str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres() -> Iterator[Postgres]:
-    """One server for all tests here."""
+    """One server for all tests here, and no longer."""
     server = Postgres(new_folder(), free_port(), fsync=False)
     server.start()
     try:
@@ -30,7 +30,7 @@ def postgres() -> Iterator[Postgres]:
         server.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def new_database(postgres: Postgres) -> NewDatabase:
     """Makes a database with nothing in it; returns its address for GROUNDSWELL_DATABASE."""
     numbers = itertools.count(1)
@@ -75,7 +75,7 @@ def kafka() -> Iterator[MockKafka]:
         yield mock
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(
     new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:

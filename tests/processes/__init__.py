@@ -1,0 +1,1 @@
+"""Separate processes, over PostgreSQL and Kafka. A package, so that its system ends with its tests."""
