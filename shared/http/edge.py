@@ -52,7 +52,7 @@ class _WithoutNul:
                 answer = problems.problem(request_id, 404, "not-found", said)
             elif b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
                 said = "A NUL character (%00) in the query is not taken; remove it."
-                answer = problems.problem(request_id, 400, "bad-request", said)
+                answer = problems.problem(request_id, 422, "invalid-request", said)
         await answer(scope, receive, send)
 
 

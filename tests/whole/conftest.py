@@ -11,7 +11,7 @@ import uvloop
 
 from services.standalone import running
 from shared.settings import Settings
-from tests.whole.system import System, quiet
+from tests.whole.system import TIMERS_SECONDS, System, quiet
 from tests.whole.things import Things, sow
 
 START_SECONDS = 60.0
@@ -72,5 +72,5 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def things(system: System) -> Things:
     """Some of everything, and no work left to do."""
     sown = sow(system)
-    quiet(system)
+    quiet(system, TIMERS_SECONDS)
     return sown

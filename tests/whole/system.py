@@ -19,6 +19,8 @@ PASSING = frozenset({"outbox", "inbox", "log"})
 """What our own timers say from time to time passes through these, whatever a client does."""
 
 PATIENCE = 30.0
+TIMERS_SECONDS = 6.0
+"""Within this every timer of every service has come round once."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ def summary(system: System) -> Mapping[str, Any]:
     return answer.json()
 
 
-def quiet(system: System) -> dict[str, int]:
-    """Wait until nothing is left to deliver and no row comes or goes; the rows that there are then."""
+def quiet(system: System, still: float = 0.4) -> dict[str, int]:
+    """Wait until nothing is left to deliver and no row came or went for `still` seconds; the rows
+    that there are then."""
     deadline = time.monotonic() + PATIENCE
     before = _all_rows(system)
     while time.monotonic() < deadline:
-        time.sleep(0.4)
+        time.sleep(still)
         after = _all_rows(system)
         if after == before and not any(n for name, n in after.items() if name.endswith(".outbox")):
             return rows(system)

@@ -52,8 +52,9 @@ def questions() -> list[Bad]:
             found.append(got("page size", asked, 422, "invalid-request", "should be"))
         for cursor in CURSORS:
             asked = f"{path}?cursor={cursor}"
-            slug = "invalid-request" if len(cursor) > 2000 else "invalid-cursor"
-            found.append(got("forged cursor", asked, 422, slug, "leave it out|at most"))
+            slug = "invalid-request" if len(cursor) > 2000 or cursor == "%00" else "invalid-cursor"
+            says = "leave it out|at most|remove it"
+            found.append(got("forged cursor", asked, 422, slug, says))
     return found
 
 
