@@ -33,7 +33,7 @@ KILLS = 60
 """At random, on each engine."""
 OUTAGE_SECONDS = 120.0
 SAMPLED_OUTAGE_SECONDS = 6.0
-SAMPLED = ("broker away", "database away", "poison, copies, disorder", "orderly stops")
+SAMPLED = ("broker away", "database away", "poison, copies, disorder")
 """The faults of a sample: those that take seconds."""
 WALK_SHARE = 0.4
 """Of the time that a sample has, how much goes to kills at random."""
@@ -51,12 +51,13 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def on_engine(engine: str, chosen: argparse.Namespace, until: float) -> list[Outcome]:
+async def on_engine(engine: str, chosen: argparse.Namespace, share: float) -> list[Outcome]:
     """Every part on one engine, on one system that is never made anew."""
     chance = random.Random(f"{chosen.seed} {engine}")
     outcomes: list[Outcome] = []
     async with system(engine) as made:
         if chosen.only in (None, "walk"):
+            until = time.monotonic() + share
             outcomes.append(await walk(made, chance, chosen.kills, until))
             tell(engine, outcomes[-1])
         for name in parts(engine, chosen):
@@ -139,7 +140,7 @@ async def run(chosen: argparse.Namespace) -> tuple[dict[str, list[Outcome]], lis
     for engine in engines:
         share = chosen.minutes * 60 * WALK_SHARE / len(engines) if chosen.minutes else 3600.0
         try:
-            found[engine] = await on_engine(engine, chosen, time.monotonic() + share)
+            found[engine] = await on_engine(engine, chosen, share)
         except Broken as broken:
             found[engine] = broken.outcomes
             wrong.append(str(broken))
