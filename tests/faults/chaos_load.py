@@ -5,7 +5,7 @@ import random
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import httpx
@@ -22,6 +22,7 @@ PACE_SECONDS = 0.06
 ANSWER_SECONDS = 10.0
 UNSURE = frozenset({"signal-store-unavailable"})
 """Problems that refuse nothing for certain: the database may have gone in the middle of a commit."""
+FIRED = timedelta(seconds=30)
 DAYS = 20
 """Alerts are spread over so many days, so that themes rise and candidates are raised."""
 
@@ -105,20 +106,7 @@ def _next(chance: random.Random, firing: list[Stated]) -> list[Stated]:
         return chance.sample(firing, min(len(firing), chance.randint(1, 3)))
     if firing and drawn < 0.45:
         over = firing.pop(chance.randrange(len(firing)))
-        return [_ended(over)]
+        return [replace(over, ends_at=over.starts_at + FIRED)]
     pain = f"pain-{chance.randrange(PAINS)}"
     past = timedelta(seconds=chance.uniform(60, DAYS * 86_400))
     return [new_signal(pain, starts_at=utc_now() - past) for _ in range(chance.randint(1, 3))]
-
-
-def _ended(one: Stated) -> Stated:
-    return Stated(
-        one.id,
-        one.starts_at,
-        one.starts_at + timedelta(seconds=30),
-        one.service,
-        one.alert_name,
-        one.title,
-        one.severity,
-        one.pain,
-    )

@@ -15,8 +15,6 @@ from contextlib import AsyncExitStack
 import httpx
 
 from shared.bus.bus import Delivered
-from shared.contracts import feedback, incidents, roadmap
-from shared.envelope import Record
 from tests.engines.processes import COMMAND, ProcessFailed
 from tests.faults.chaos_load import UNSURE
 from tests.faults.chaos_next_version import next_version
@@ -24,13 +22,7 @@ from tests.faults.chaos_system import System
 from tests.faults.chaos_walk import Outcome, everything_up
 from tests.faults.client import Sender, new_signal
 from tests.faults.history import History
-
-POISONED: Mapping[str, str] = {
-    incidents.TOPIC: incidents.IncidentOpened.TYPE,
-    feedback.TOPIC: feedback.ThemeEscalated.TYPE,
-    roadmap.TOPIC: roadmap.CandidateRaised.TYPE,
-}
-"""Per topic a type that every group of it subscribes to."""
+from tests.faults.poison import poison_records
 
 WORK_SECONDS = 2.0
 SKEW_SECONDS = 3600
@@ -102,7 +94,7 @@ async def poison_and_copies(
             log = list(await system.reader.log())
             copies = chance.sample(log, min(MOST_COPIES, len(log)))
             known = [one for one in copies if _known(one)]
-            poison = [_poison(topic, kind) for topic, kind in POISONED.items()]
+            poison = poison_records()
             mixed = [one.record for one in known] + poison
             chance.shuffle(mixed)
             for record in mixed:
@@ -183,12 +175,6 @@ SCENARIOS: Mapping[str, tuple[Scenario, tuple[str, ...]]] = {
 
 def _known(one: Delivered) -> bool:
     return one.record.headers.get("ce_id", "").startswith("evt_") and "poison" not in one.record.key
-
-
-def _poison(topic: str, kind: str) -> Record:
-    key = f"poison-{uuid.uuid4().hex}"
-    headers = {"ce_id": f"evt_{uuid.uuid4().hex}", "ce_type": kind, "ce_subject": key}
-    return Record(topic, key, headers, b"this is not JSON")
 
 
 def _migrate(environment: Mapping[str, str]) -> None:

@@ -7,34 +7,27 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
-from aiokafka import AIOKafkaProducer
 
 from shared.bus.embedded import partition_of
 from shared.bus.kafka import KafkaBus
 from shared.clock import rfc3339, utc_now
-from shared.contracts import feedback, incidents, roadmap
 from shared.database import Database
+from shared.envelope import Record
 from shared.settings import Settings
 from tests.engines.kafka_broker import VERSION, Broker, NoBroker, fetch, jars_folder
 from tests.engines.postgres import Postgres, free_port, new_folder
 from tests.faults.bus_reader import EmbeddedReader, KafkaReader
 from tests.faults.crash_points import PORTS_PER_WORKER
+from tests.faults.poison import POISONED, poison_records
 from tests.faults.stored import BusReader
 
 SECRET = "crash-walk-secret-of-32-characters"
-POISONED = {
-    incidents.TOPIC: incidents.IncidentOpened.TYPE,
-    feedback.TOPIC: feedback.ThemeEscalated.TYPE,
-    roadmap.TOPIC: roadmap.CandidateRaised.TYPE,
-}
-"""Per topic a type that all its groups subscribe to."""
 DATABASE, TEMPLATE = "crash", "crash_template"
 MOCK_SECONDS = 20.0
 
@@ -63,16 +56,6 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def poison_records() -> list[tuple[str, str, dict[str, str], bytes]]:
-    """Topic, key, headers and value of one unreadable record for each topic."""
-    found: list[tuple[str, str, dict[str, str], bytes]] = []
-    for topic, kind in POISONED.items():
-        key = f"poison-{uuid.uuid4().hex}"
-        headers = {"ce_id": f"evt_{uuid.uuid4().hex}", "ce_type": kind, "ce_subject": key}
-        found.append((topic, key, headers, b"this is not JSON"))
-    return found
-
-
 class Embedded:
     """SQLite files and the embedded bus, in a folder. `mock` means nothing here."""
 
@@ -97,13 +80,20 @@ class Embedded:
             made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'log'").fetchone()
             if not made:
                 return []
-            for topic, key, headers, value in records:
+            for one in records:
                 db.execute(
                     "INSERT INTO log (topic, partition, key, headers, value, appended_at)"
                     " VALUES (?, ?, ?, ?, ?, ?)",
-                    (topic, partition_of(key), key, _json(headers), value, rfc3339(utc_now())),
+                    (
+                        one.topic,
+                        partition_of(one.key),
+                        one.key,
+                        _json(one.headers),
+                        one.value,
+                        rfc3339(utc_now()),
+                    ),
                 )
-        return [key for _, key, _, _ in records]
+        return [one.key for one in records]
 
     def reader(self) -> tuple[BusReader, Any]:
         db = Database(self.settings.bus_url())
@@ -113,7 +103,7 @@ class Embedded:
         return None
 
 
-def _json(headers: dict[str, str]) -> str:
+def _json(headers: Mapping[str, str]) -> str:
     return json.dumps(headers, separators=(",", ":"))
 
 
@@ -214,8 +204,8 @@ class Distributed:
 
     def poison(self) -> list[str]:
         records = poison_records()
-        asyncio.run(_produce(self._servers, records))
-        return [key for _, key, _, _ in records]
+        asyncio.run(_send(self._servers, records))
+        return [one.key for one in records]
 
     def reader(self) -> tuple[BusReader, Any]:
         return KafkaReader(self._servers), None
@@ -247,15 +237,13 @@ async def _topics(servers: str) -> None:
     await KafkaBus(servers).ensure_topics(tuple(POISONED))
 
 
-async def _produce(servers: str, records: Sequence[tuple[str, str, dict[str, str], bytes]]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=servers)
-    await producer.start()
+async def _send(servers: str, records: Sequence[Record]) -> None:
+    bus = KafkaBus(servers)
+    await bus.start()
     try:
-        for topic, key, headers, value in records:
-            said = [(name, text.encode()) for name, text in headers.items()]
-            await producer.send_and_wait(topic, value, key.encode(), headers=said)
+        await bus.send(records)
     finally:
-        await producer.stop()
+        await bus.stop()
 
 
 ENGINES = {"embedded": Embedded, "distributed": Distributed}

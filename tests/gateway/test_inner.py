@@ -73,39 +73,41 @@ async def test_the_caller_that_the_gateway_vouches_for_is_who_calls() -> None:
     assert not [name for name in seen["headers"] if name.startswith("groundswell")]
 
 
-FORGERIES = {
-    "nothing": "",
-    "no token": "admin",
-    "another secret": jwt.encode(claims(), OTHER, algorithm="HS256"),
-    "no algorithm": jwt.encode(claims(), None, algorithm="none"),
-    "another algorithm": jwt.encode(claims(), SECRET * 2, algorithm="HS512"),
-    "another service": sign(ADA, "roadmap", SECRET),
-    "another issuer": jwt.encode(claims(iss="somebody"), SECRET, algorithm="HS256"),
-    "long ago": jwt.encode(
-        claims(iat=utc_now() - timedelta(minutes=5), exp=utc_now() - timedelta(minutes=4)),
-        SECRET,
-        algorithm="HS256",
-    ),
-    "not yet": jwt.encode(
-        claims(iat=utc_now() + timedelta(minutes=5), exp=utc_now() + timedelta(minutes=6)),
-        SECRET,
-        algorithm="HS256",
-    ),
-    "for an hour": jwt.encode(
-        claims(exp=utc_now() + timedelta(hours=1)), SECRET, algorithm="HS256"
-    ),
-    "for ever": jwt.encode(claims(exp=None), SECRET, algorithm="HS256"),
-    "from whenever": jwt.encode(claims(iat=None), SECRET, algorithm="HS256"),
-    "for everybody": jwt.encode(claims(aud=None), SECRET, algorithm="HS256"),
-    "by nobody": jwt.encode(claims(sub=None), SECRET, algorithm="HS256"),
-    "scopes as text": jwt.encode(claims(scopes="admin"), SECRET, algorithm="HS256"),
-    "no scopes": jwt.encode(claims(scopes=None), SECRET, algorithm="HS256"),
-}
+def forgeries() -> dict[str, str]:
+    """Every wrong value, made now: a token that is to come would be good in a few minutes."""
+    return {
+        "nothing": "",
+        "no token": "admin",
+        "another secret": jwt.encode(claims(), OTHER, algorithm="HS256"),
+        "no algorithm": jwt.encode(claims(), None, algorithm="none"),
+        "another algorithm": jwt.encode(claims(), SECRET * 2, algorithm="HS512"),
+        "another service": sign(ADA, "roadmap", SECRET),
+        "another issuer": jwt.encode(claims(iss="somebody"), SECRET, algorithm="HS256"),
+        "long ago": jwt.encode(
+            claims(iat=utc_now() - timedelta(minutes=5), exp=utc_now() - timedelta(minutes=4)),
+            SECRET,
+            algorithm="HS256",
+        ),
+        "not yet": jwt.encode(
+            claims(iat=utc_now() + timedelta(minutes=5), exp=utc_now() + timedelta(minutes=6)),
+            SECRET,
+            algorithm="HS256",
+        ),
+        "for an hour": jwt.encode(
+            claims(exp=utc_now() + timedelta(hours=1)), SECRET, algorithm="HS256"
+        ),
+        "for ever": jwt.encode(claims(exp=None), SECRET, algorithm="HS256"),
+        "from whenever": jwt.encode(claims(iat=None), SECRET, algorithm="HS256"),
+        "for everybody": jwt.encode(claims(aud=None), SECRET, algorithm="HS256"),
+        "by nobody": jwt.encode(claims(sub=None), SECRET, algorithm="HS256"),
+        "scopes as text": jwt.encode(claims(scopes="admin"), SECRET, algorithm="HS256"),
+        "no scopes": jwt.encode(claims(scopes=None), SECRET, algorithm="HS256"),
+    }
 
 
-@pytest.mark.parametrize("forgery", FORGERIES)
+@pytest.mark.parametrize("forgery", forgeries())
 async def test_a_token_that_is_not_exactly_right_opens_nothing(forgery: str) -> None:
-    answer = await ask(vouched(FORGERIES[forgery]))
+    answer = await ask(vouched(forgeries()[forgery]))
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:groundswell:problem:principal-refused"

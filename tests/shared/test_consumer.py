@@ -119,6 +119,8 @@ async def test_a_halted_consumer_lives_says_so_once_and_goes_on_by_itself(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consuming, "LOOK_AGAIN_SECONDS", 0.01)
+    # A logger keeps the settings of its first line, and another test may have set others since.
+    monkeypatch.setattr(consuming, "logger", structlog.get_logger())
     topic, votes = Topic(), Votes()
     topic.put(*(bad(str(n)) for n in range(3)), good("a", 1))
     beats = 0
