@@ -92,12 +92,13 @@ class KafkaReader:
             bootstrap_servers=self.servers,
             isolation_level="read_committed",
             enable_auto_commit=False,
+            # Not by seeking: the end, which is where one begins by default, may be found after that.
+            auto_offset_reset="earliest",
         )
         await consumer.start()
         try:
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
             found: list[Delivered] = []
             while any([await consumer.position(p) < ends[p] for p in partitions]):
                 batches = await consumer.getmany(timeout_ms=200)
