@@ -62,7 +62,7 @@ STATED_ALERT = {"title": "Payments fail", "service": "payments", "severity": "cr
 
 
 async def _write(request: Request, parse: Parse, ctx: Context) -> list[Written]:
-    """Parse the raw body and write it. Raises BadBody or Overloaded, with nothing written."""
+    """Parse the raw body and write it. Raises BadBody, or Overloaded as the writer does."""
     body = await request.body()
     try:
         signals = parse(body, ctx.now)

@@ -14,7 +14,7 @@ _labels: set[str] = set()
 
 
 async def take_in(writer: Writer, post: Post) -> list[Written]:
-    """Write the post, and count it. Raises Overloaded, with nothing written."""
+    """Write the post, and count it. Raises Overloaded as the writer does."""
     try:
         written = await writer.write(post)
     except Overloaded as refusal:

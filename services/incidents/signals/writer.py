@@ -51,7 +51,8 @@ class Writer:
     async def write(self, post: Post) -> list[Written]:
         """Record the post, all of it or none. Returns once it is durable.
 
-        Raises Overloaded, with nothing written, when there is no room or no database.
+        Raises Overloaded when there is no room or no database. Nothing is written then, unless the
+        database went away in the middle of the commit: sent again, the post is a repeat.
         """
         count = len(post.signals)
         if self._stopping or (
