@@ -131,8 +131,8 @@ async def _gateway(settings: Settings, db: Database, health: Health, stack: Asyn
     from services.gateway import app as gateway
     from services.gateway import worker
     from services.gateway.access.first_start import pepper, seed_admin
-    from services.gateway.access.keyring import Keyring
     from services.gateway.edge.hop import hop, transport_to
+    from services.gateway.keyring import Keyring
     from services.gateway.settings import GatewaySettings
     from services.standalone import documents
 

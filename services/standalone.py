@@ -19,7 +19,7 @@ from services.feedback import worker as feedback_worker
 from services.gateway import app as gateway
 from services.gateway import worker as gateway_worker
 from services.gateway.access.first_start import ADMIN_KEY_FILE, ensure_admin, pepper
-from services.gateway.access.keyring import Keyring
+from services.gateway.keyring import Keyring
 from services.gateway.openapi import Document
 from services.gateway.settings import GatewaySettings
 from services.incidents import app as incidents

@@ -18,18 +18,32 @@ SCOPES = {
     "roadmap:write": "decide on candidates, plan and deliver items, set objectives",
     "operations:read": "read dead letters",
     "operations:write": "replay dead letters, let a run of them pass",
-    "admin": "everything, and API keys",
+    "admin": "everything, and keys and integrations",
 }
 """Every scope there is, and what it allows."""
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """What an integration says about whatever its key or signature sends."""
+
+    integration_id: str
+    source: str
+    """Replaces the source that the format would give: its alerts are told apart from others'."""
+    service: str | None
+    """The service of what names none."""
+    signals_per_minute: int | None
+    """How much it may send, or None for as much as there is room for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller."""
+    """An authenticated caller; `sender` where it is an integration."""
 
     id: str
     name: str
     scopes: frozenset[str]
+    sender: Sender | None = None
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes

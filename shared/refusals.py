@@ -46,4 +46,4 @@ class Overloaded(Refusal):
     """Retry later: `retry_after` is in seconds."""
 
     status = 503
-    retry_after: ClassVar[int] = 1
+    retry_after: int = 1

@@ -8,13 +8,16 @@ from starlette.types import ASGIApp
 
 from services.gateway import front_page, summary
 from services.gateway.access import api as access
-from services.gateway.access.keyring import Keyring
 from services.gateway.docs import docs_of
 from services.gateway.edge.answers import refuse
 from services.gateway.edge.authenticate import Who, authenticated
 from services.gateway.edge.bound import bounded
+from services.gateway.edge.handshake import handshaking
 from services.gateway.edge.identify import identified
+from services.gateway.edge.prove import PROVEN_LATER, Signs, proven
 from services.gateway.edge.route import routed, table_of
+from services.gateway.integrations import api as integrations
+from services.gateway.keyring import Keyring
 from services.gateway.openapi import PUBLIC, Document, merged
 from services.gateway.peers import Peers
 from services.gateway.trace import api as trace
@@ -31,7 +34,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def create_app(db: Database, keyring: Keyring, health: Health, clock: Clock = utc_now) -> FastAPI:
     """The gateway's own operations, as one more service."""
-    nouns = [access, trace, summary, front_page, probes]
+    nouns = [access, integrations, trace, summary, front_page, probes]
     app = create_service(NAME, "Gateway", db, [noun.router for noun in nouns], clock)
     app.state.keyring = keyring
     app.state.health = health
@@ -53,15 +56,19 @@ def create_gateway(
     described = {NAME: own.openapi(), **documents}
     table = table_of({NAME: own, **services}, described) | docs_of(merged(described))
     own.state.peers = Peers(routed(table))
-    return front_door(table, keyring.principal, room)
+    return front_door(table, keyring.principal, room, keyring.signing, keyring.clock)
 
 
-def front_door(table: Mapping[str, ASGIApp], who: Who, room: Room) -> ASGIApp:
+def front_door(
+    table: Mapping[str, ASGIApp], who: Who, room: Room, signs: Signs, clock: Clock = utc_now
+) -> ASGIApp:
     """The road of every request; read it from the bottom up."""
     app = routed(table)
+    app = proven(app, who, signs, clock)
     app = bounded(app)
     app = admitted(app, room, refuse)
-    app = authenticated(app, who, PUBLIC | {"/docs/"})
+    app = authenticated(app, who, PUBLIC | {"/docs/"}, PROVEN_LATER)
+    app = handshaking(app)
     return identified(app)
 
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from services.gateway.access.keyring import RELOAD_SECONDS, Keyring
+from services.gateway.keyring import RELOAD_SECONDS, Keyring
 from shared.pruning import prune_forever
 from shared.supervisor import Job, every
 from shared.upkeep import Upkeep

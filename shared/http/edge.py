@@ -1,6 +1,7 @@
 """Builds a service's HTTP app: problems for errors, metrics by route, probes of its own database."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -13,9 +14,18 @@ from shared.http import problems
 
 
 def create_service(
-    service: str, title: str, db: Database, routers: list[APIRouter], clock: Clock = utc_now
+    service: str,
+    title: str,
+    db: Database,
+    routers: list[APIRouter],
+    clock: Clock = utc_now,
+    *,
+    first: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> FastAPI:
-    """The app of one service. The gateway puts it behind authentication, limits and one document."""
+    """The app of one service. The gateway puts it behind authentication, limits and one document.
+
+    `first` wraps the routing: what it knows how to answer never comes to the routers.
+    """
     app = FastAPI(
         title=title,
         openapi_url=None,
@@ -30,6 +40,8 @@ def create_service(
     for router in routers:
         app.include_router(router)
     problems.install(app)
+    if first is not None:
+        app.add_middleware(first)
     app.add_middleware(_WithoutNul)
     app.add_middleware(_Measured, service=service)
     return app

@@ -5,6 +5,7 @@ services share, for one service only. A service over HTTP answers to nothing tha
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import jwt
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.auth import PRINCIPAL, Principal
+from shared.auth import PRINCIPAL, Principal, Sender
 from shared.clock import utc_now
 from shared.http.problems import problem
 from shared.ids import new_id
@@ -48,7 +49,7 @@ class PrincipalRefused(Exception):
 def sign(principal: Principal, service: str, secret: str) -> str:
     """The caller, as a token that `service` takes for a minute."""
     now = utc_now()
-    claims = {
+    claims: dict[str, Any] = {
         "iss": ISSUER,
         "aud": service,
         "sub": principal.id,
@@ -57,6 +58,8 @@ def sign(principal: Principal, service: str, secret: str) -> str:
         "name": principal.name,
         "scopes": sorted(principal.scopes),
     }
+    if principal.sender is not None:
+        claims["sender"] = asdict(principal.sender)
     return jwt.encode(claims, secret, algorithm=ALGORITHM)  # pyright: ignore[reportUnknownMemberType]
 
 
@@ -90,7 +93,11 @@ def _principal(claims: dict[str, Any]) -> Principal:
     if not isinstance(name, str) or not isinstance(scopes, list):
         raise PrincipalRefused("its claims have the wrong types")
     held = frozenset(str(scope) for scope in scopes)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return Principal(claims["sub"], name, held)
+    try:
+        sender = Sender(**claims["sender"]) if "sender" in claims else None
+    except TypeError as error:
+        raise PrincipalRefused("its sender has not the fields of one") from error
+    return Principal(claims["sub"], name, held, sender)
 
 
 def inner(app: ASGIApp, service: str, secrets: Sequence[str]) -> ASGIApp:

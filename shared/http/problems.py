@@ -1,5 +1,6 @@
 """Every error is problem+json (RFC 9457): a stable `type` and a sentence that says what to do."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -87,12 +88,15 @@ def request_id_of(request: Request) -> str | None:
 
 def install(app: FastAPI) -> None:
     """Make `app` answer every refusal and error as a problem document."""
-    app.add_exception_handler(Refusal, _refused)
-    for away in UNAVAILABLE:
-        app.add_exception_handler(away, _unavailable)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _failed)
+    for kinds, handler in _HANDLERS:
+        for kind in kinds:
+            app.add_exception_handler(kind, handler)
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """The same for an endpoint that no app calls."""
+    handler = next(handler for kinds, handler in _HANDLERS if isinstance(error, kinds))
+    return await handler(request, error)
 
 
 async def _refused(request: Request, refusal: Exception) -> Response:
@@ -151,6 +155,17 @@ async def _failed(request: Request, error: Exception) -> Response:
     logger.error("request failed", path=request.url.path, exc_info=error)
     detail = "This is a fault of ours, and logged under the request id. Nothing was half-written; try again."
     return problem(request_id_of(request), 500, "internal-error", detail)
+
+
+_HANDLERS: list[
+    tuple[tuple[type[Exception], ...], Callable[[Request, Exception], Awaitable[Response]]]
+] = [
+    ((Refusal,), _refused),
+    (UNAVAILABLE, _unavailable),
+    ((RequestValidationError,), _invalid),
+    ((HTTPException,), _http),
+    ((Exception,), _failed),
+]
 
 
 def described(status: int) -> dict[str, Any]:

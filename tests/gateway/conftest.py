@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from services.gateway import app as gateway
 from services.gateway.access.first_start import ADMIN_KEY_FILE, ensure_admin, pepper
-from services.gateway.access.keyring import Keyring
+from services.gateway.keyring import Keyring
 from services.incidents import app as incidents
 from shared.database import Database
 from shared.http.health import Health

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 import shared.inbox  # registers its tables with the plumbing's
 from services.gateway.access.first_start import ADMIN_KEY_FILE, PEPPER_FILE, ensure_admin, pepper
-from services.gateway.access.keyring import Keyring
+from services.gateway.keyring import Keyring
 from services.gateway.metadata import metadata
 from shared.clock import rfc3339
 from shared.outbox import plumbing

@@ -12,11 +12,16 @@ from starlette.types import Message, Receive, Scope, Send
 from services.gateway.app import front_door
 from services.gateway.edge.bound import nested_too_deep
 from services.gateway.edge.route import RoutesOverlap, longest, table_of
+from services.gateway.keyring import Signing
 from shared.auth import PRINCIPAL, Principal
 from shared.http.room import LARGEST_BODY, Room
 from tests.conftest import client_of
 
 KEY = "gs_0000000000_the-right-one"
+
+
+UNSIGNED = dict[str, Signing]().get
+"""No integration signs."""
 
 
 def who(text: str) -> Principal | None:
@@ -55,7 +60,7 @@ def echo() -> Echo:
 
 @pytest.fixture
 async def client(echo: Echo) -> AsyncIterator[httpx.AsyncClient]:
-    app = front_door({"/echo": echo, "/docs": echo}, who, Room(100))
+    app = front_door({"/echo": echo, "/docs": echo}, who, Room(100), UNSIGNED)
     async with client_of(app) as client:
         client.headers["Authorization"] = f"Bearer {KEY}"
         yield client
@@ -82,7 +87,7 @@ async def test_refusals_and_crashes_carry_the_request_id_too(client: httpx.Async
 
 
 async def test_a_crash_in_the_middle_of_an_answer_is_not_hidden(echo: Echo) -> None:
-    transport = httpx.ASGITransport(front_door({"/docs": echo}, who, Room(100)))
+    transport = httpx.ASGITransport(front_door({"/docs": echo}, who, Room(100), UNSIGNED))
     async with httpx.AsyncClient(transport=transport, base_url="http://groundswell.test") as client:
         with pytest.raises(ValueError, match="broken in the middle"):
             await client.get("/docs/half")
@@ -149,7 +154,7 @@ async def test_an_odd_content_length_breaks_nothing(client: httpx.AsyncClient, l
 
 
 async def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_behind(echo: Echo) -> None:
-    app = front_door({"/echo": echo}, who, Room(100))
+    app = front_door({"/echo": echo}, who, Room(100), UNSIGNED)
     messages: list[Message] = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
@@ -199,7 +204,7 @@ async def test_no_service_sees_a_credential(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_principal_is_never_carried_over_on_a_public_path(echo: Echo) -> None:
-    async with client_of(front_door({"/docs": echo}, who, Room(100))) as client:
+    async with client_of(front_door({"/docs": echo}, who, Room(100), UNSIGNED)) as client:
         answer = await client.get("/docs", headers={"Authorization": f"Bearer {KEY}"})
     assert answer.json()["principal"] is None
 
@@ -214,14 +219,14 @@ async def test_what_is_not_public_needs_a_key(echo: Echo, path: str) -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    app = front_door({"/echo": echo, "/docs": echo}, who, Room(100))
+    app = front_door({"/echo": echo, "/docs": echo}, who, Room(100), UNSIGNED)
     await app({"type": "http", "path": path, "headers": [], "method": "GET"}, receive, send)
     assert sent[0]["status"] == 401
     assert echo.bodies == []
 
 
 async def test_alertmanagers_own_clients_are_refused_in_their_language(echo: Echo) -> None:
-    async with client_of(front_door({"/api/v2/alerts": echo}, who, Room(100))) as client:
+    async with client_of(front_door({"/api/v2/alerts": echo}, who, Room(100), UNSIGNED)) as client:
         answer = await client.post("/api/v2/alerts", json=[])
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/json"

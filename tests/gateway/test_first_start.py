@@ -11,8 +11,8 @@ from sqlalchemy import func, select, update
 from services.gateway import app as gateway
 from services.gateway.access.domain import generate, is_strong, text_of
 from services.gateway.access.first_start import ensure_admin, pepper, seed_admin
-from services.gateway.access.keyring import Keyring
 from services.gateway.access.store import api_keys
+from services.gateway.keyring import Keyring
 from shared.database import Database, DatabaseUnavailable
 from tests.conftest import MakeDatabase, MovingClock
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services import connections
 from services.connections import LARGEST_HEAD
 from services.gateway.app import front_door
+from services.gateway.keyring import Signing
 from services.listening import answering, listening, url_of
 from shared.auth import Principal
 from shared.http.health import Health
@@ -22,6 +23,10 @@ from tests.conftest import client_of
 
 KEY = "gs_0000000000_the-right-one"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
+
+
+UNSIGNED = dict[str, Signing]().get
+"""No integration signs."""
 
 
 def who(text: str) -> Principal | None:
@@ -52,7 +57,7 @@ class Slow:
 
 def front_of(slow: Slow, room: Room) -> ASGIApp:
     table = dict.fromkeys(("/slow", "/api/v2/alerts", *PATHS), slow)
-    return front_door(table, who, room)
+    return front_door(table, who, room, UNSIGNED)
 
 
 async def test_what_there_is_no_room_for_is_refused_at_once_and_the_rest_is_answered() -> None:

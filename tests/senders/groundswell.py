@@ -40,6 +40,12 @@ class Groundswell:
         assert answer.status_code == 200, f"PUT {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
+    def post(self, path: str, body: Json) -> Json:
+        """Make something; what was made."""
+        answer = self.api.post(path, json=body)
+        assert answer.status_code == 201, f"POST {path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
     def all(self, path: str, **query: str | int) -> list[Json]:
         """Every entry of a list, whatever the number of pages."""
         entries: list[Json] = []
@@ -147,10 +153,9 @@ def groundswell(folder: Path, **settings: str) -> Generator[Groundswell]:
         base_url = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=base_url, headers=headers, trust_env=False, timeout=10) as api:
             sender_key = folder / "sender.key"
+            running = Groundswell(program, port, api, sender_key)
             body = {"name": "Prometheus and Alertmanager", "scopes": ["ingest"]}
-            made = api.post("/v1/keys", json=body)
-            assert made.status_code == 201, made.text
-            sender_key.write_text(made.json()["key"])
-            yield Groundswell(program, port, api, sender_key)
+            sender_key.write_text(running.post("/v1/keys", body)["key"])
+            yield running
     finally:
         program.discard()

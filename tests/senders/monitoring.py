@@ -25,7 +25,7 @@ Json = Any
 
 @dataclass
 class Alertmanager:
-    """An Alertmanager that tells Groundswell, and a capture, of every group."""
+    """An Alertmanager, and what its HTTP API answers."""
 
     program: Program
     url: str
@@ -56,7 +56,6 @@ def alertmanager(
     folder: Path, groundswell: Groundswell, capture: Capture, repeat_interval: str = "4h"
 ) -> Generator[Alertmanager]:
     """An Alertmanager whose receiver is Groundswell, and after it the capture."""
-    port = free_port()
     told = {"send_resolved": True}
     authorization = {"credentials_file": str(groundswell.sender_key)}
     config = {
@@ -81,7 +80,14 @@ def alertmanager(
             }
         ],
     }
-    file = folder / "alertmanager.yml"
+    with configured(folder, config) as running:
+        yield running
+
+
+@contextmanager
+def configured(folder: Path, config: dict[str, Json]) -> Generator[Alertmanager]:
+    """An Alertmanager of this configuration."""
+    port, file = free_port(), folder / "alertmanager.yml"
     file.write_text(json.dumps(config, indent=2))  # JSON is YAML
     command = (
         binary("prometheus-alertmanager"),

@@ -185,10 +185,35 @@ def record_both_roads(binaries: str, hook: Capture) -> None:
             keep("alertmanager_of_prometheus_resolved.json", hook.take().body)
 
 
+def record_paging(binaries: str, hook: Capture) -> None:
+    """One group of two alerts, and its end, as Alertmanager tells PagerDuty and Opsgenie."""
+    config = configuration(hook.url)
+    config["receivers"][0] = {
+        "name": "groundswell",
+        "pagerduty_configs": [{"url": f"{hook.url}/v2/enqueue", "routing_key": "5e" * 16}],
+        "opsgenie_configs": [
+            {"api_url": f"{hook.url}/", "api_key": "5e" * 16, "tags": "team:search,nightly"}
+        ],
+    }
+    with alertmanager(f"{binaries}/prometheus-alertmanager", config, ALERTMANAGER_URL) as url:
+        alerts = [alert("SearchSlow", f"search-{i}:9200") for i in (1, 2)]
+        post_alerts(url, alerts)
+        keep_paging(hook, "firing")
+        ended = datetime.now(UTC).isoformat()
+        post_alerts(url, [{**one, "endsAt": ended} for one in alerts])
+        keep_paging(hook, "resolved")
+
+
+def keep_paging(hook: Capture, state: str) -> None:
+    for post in (hook.take(), hook.take()):
+        to = "pagerduty" if post.path == "/v2/enqueue" else "opsgenie"
+        keep(f"{to}_of_alertmanager_{state}.json", post.body)
+
+
 def main() -> None:
     binaries = sys.argv[1] if len(sys.argv) > 1 else "/usr/bin"
     BODIES.mkdir(parents=True, exist_ok=True)
-    for record in (record_webhooks, record_truncated, record_both_roads):
+    for record in (record_webhooks, record_truncated, record_both_roads, record_paging):
         with capturing() as hook:
             record(binaries, hook)
 

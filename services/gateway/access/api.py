@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.access import commands, queries
 from services.gateway.access.commands import CreateKey
 from services.gateway.access.domain import ApiKey
-from services.gateway.access.keyring import Keyring
 from services.gateway.access.queries import KeyView
+from services.gateway.keyring import Keyring
 from shared.auth import SCOPES
 from shared.context import Context
 from shared.http import command

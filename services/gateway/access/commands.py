@@ -35,6 +35,7 @@ async def create(
     *,
     pepper: bytes,
     presented: Presented | None = None,
+    integration_id: str | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key, and its text, which is nowhere kept. Two keys may share a name: that is rotation.
 
@@ -54,6 +55,7 @@ async def create(
         created_at=ctx.now,
         created_by=ctx.actor,
         expires_at=command.expires_at,
+        integration_id=integration_id,
     )
     await store.add(conn, key)
     return key, text_of(presented)

@@ -2,11 +2,16 @@
 
 A key's text is `gs_<prefix>_<secret>`: the prefix finds the row, the secret proves the right to it.
 Only an HMAC of the secret is kept, under a pepper that is not in the database.
+
+An integration's key is 32 letters and digits, which is what senders made for other systems expect:
+the first ten are its prefix, the other 22 (113 bits) its secret.
 """
 
 import hashlib
 import hmac
+import re
 import secrets
+import string
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +20,10 @@ from shared.refusals import Invalid, NotFound, Refusal
 MARK = "gs"
 PREFIX_BYTES = 5
 SECRET_BYTES = 32
+ALPHABET = string.ascii_lowercase + string.digits
+INTEGRATION_PREFIX, INTEGRATION_LENGTH = 10, 32
+
+_INTEGRATION_KEY = re.compile(f"[a-z0-9]{{{INTEGRATION_LENGTH}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,8 @@ class ApiKey:
     revoked_at: datetime | None = None
     revoked_by: str | None = None
     last_used_at: datetime | None = None
+    integration_id: str | None = None
+    """Whose key it is, where it is an integration's."""
 
     def active(self, now: datetime) -> bool:
         """Neither revoked nor expired."""
@@ -67,8 +78,15 @@ def text_of(key: Presented) -> str:
     return f"{MARK}_{key.prefix}_{key.secret}"
 
 
+def generate_for_integration() -> str:
+    """The text of a new key of an integration."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(INTEGRATION_LENGTH))
+
+
 def parse(text: str) -> Presented | None:
-    """The parts of a key's text, or None when it isn't one."""
+    """The parts of a key's text, of either kind, or None when it isn't one."""
+    if _INTEGRATION_KEY.fullmatch(text):
+        return Presented(text[:INTEGRATION_PREFIX], text[INTEGRATION_PREFIX:])
     mark, _, rest = text.partition("_")
     prefix, _, secret = rest.partition("_")
     if mark != MARK or not prefix or not secret or not text.isascii():

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.gateway.access import commands, store
 from services.gateway.access.commands import CreateKey
 from services.gateway.access.domain import parse
-from services.gateway.access.keyring import Keyring
+from services.gateway.keyring import Keyring
 from shared.context import Context
 from shared.ids import new_id
 

@@ -25,6 +25,8 @@ class KeyView(View):
     revoked_by: str | None
     last_used_at: datetime | None
     """To the minute."""
+    integration_id: str | None
+    """Whose key it is, where it is an integration's."""
 
 
 def view(row: Row[Any]) -> KeyView:

@@ -25,6 +25,7 @@ api_keys = Table(
     Column("revoked_at", UtcDateTime),
     Column("revoked_by", Text),
     Column("last_used_at", UtcDateTime),
+    Column("integration_id", Text, index=True),
 )
 
 
@@ -44,6 +45,14 @@ async def load_unrevoked(conn: AsyncConnection) -> list[ApiKey]:
     return [_key(row) for row in await conn.execute(query)]
 
 
+async def load_of_integration(conn: AsyncConnection, integration_id: str) -> list[ApiKey]:
+    """Its keys that are not revoked, the oldest first."""
+    query = select(api_keys).where(
+        api_keys.c.integration_id == integration_id, api_keys.c.revoked_at.is_(None)
+    )
+    return [_key(row) for row in await conn.execute(query.order_by(api_keys.c.id))]
+
+
 async def has_prefix(conn: AsyncConnection, prefix: str) -> bool:
     """Was there ever a key with this prefix, revoked or not?"""
     query = select(api_keys.c.id).where(api_keys.c.prefix == prefix)
@@ -61,6 +70,7 @@ async def add(conn: AsyncConnection, key: ApiKey) -> None:
             created_at=key.created_at,
             created_by=key.created_by,
             expires_at=key.expires_at,
+            integration_id=key.integration_id,
         )
     )
 

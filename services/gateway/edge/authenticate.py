@@ -23,10 +23,13 @@ NO_KEY = (
 WRONG_KEY = "This API key is unknown, revoked or expired; ask an administrator for a new one."
 
 
-def authenticated(app: ASGIApp, who: Who, public: Collection[str]) -> ASGIApp:
+def authenticated(
+    app: ASGIApp, who: Who, public: Collection[str], later: Collection[str] = ()
+) -> ASGIApp:
     """Let in who shows an active key; `public` are the paths, and folders ending in /, open to all.
 
-    On a public path a credential is neither needed nor looked at.
+    On a public path a credential is neither needed nor looked at. On the paths `later` one that is
+    not shown is looked for in the body, by `prove`.
     """
     folders = tuple(path for path in public if path.endswith("/") and path != "/")
     exact = frozenset(public)
@@ -39,6 +42,8 @@ def authenticated(app: ASGIApp, who: Who, public: Collection[str]) -> ASGIApp:
         if path not in exact and not path.startswith(folders):
             shown = credential(headers)
             principal = who(shown) if shown else None
+            if principal is None and not shown and path in later:
+                return await app(inner, receive, send)
             if principal is None:
                 slug, detail = ("key-refused", WRONG_KEY) if shown else ("key-missing", NO_KEY)
                 asked = {"WWW-Authenticate": ASKED}
@@ -56,7 +61,7 @@ def credential(headers: list[tuple[bytes, bytes]]) -> str | None:
             return value.decode("latin-1").strip() or None
         if name == b"authorization":
             scheme, _, rest = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer":
+            if scheme.lower() in ("bearer", "geniekey"):  # the latter is Opsgenie's
                 return rest.strip() or None
             if scheme.lower() == "basic":
                 return _password(rest.strip())

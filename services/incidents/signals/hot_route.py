@@ -1,25 +1,26 @@
 """A route for the addresses that senders post to all day: authorised like any other, but quicker.
 
-FastAPI resolves the parameters of an endpoint anew for each request, which costs more than all the
-rest of taking in a signal. Here an endpoint takes (request, context), and nothing is resolved.
+FastAPI resolves the parameters of an endpoint anew for each request, and tries all routes before it:
+together they cost more than all the rest of taking in a signal. Here an endpoint takes (request,
+context), nothing is resolved, and `hot_first` finds it by its path, before any router is asked.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.context import Context
 from shared.http.context import authorize
+from shared.http.dialects import refusal
+from shared.http.problems import answer_to
 
 LONGEST = 100
 """Characters of a traceparent."""
-
-ALERTMANAGER_API = "/api/v2/"
-"""Its clients read errors as JSON strings only."""
 
 Endpoint = Callable[[Request, Context], Awaitable[Response]]
 
@@ -34,17 +35,39 @@ class HotRoute(APIRoute):
             raise ValueError(f"{self.path} declares no scope; give its context needs(<scope>)")
 
         async def handle(request: Request) -> Response:
-            stated = request.headers.get("traceparent")
-            traceparent = stated if stated and len(stated) <= LONGEST else None
             try:
+                stated = request.headers.get("traceparent")
+                traceparent = stated if stated and len(stated) <= LONGEST else None
                 ctx = authorize(request, scopes, traceparent)
+                return await endpoint(request, ctx)
             except HTTPException as error:
-                if not self.path.startswith(ALERTMANAGER_API):
-                    raise
-                return JSONResponse(str(error.detail), error.status_code, error.headers)
-            return await endpoint(request, ctx)
+                said = error.status_code, "not-allowed", str(error.detail)
+                path, id = request.scope["path"], request.scope.get("groundswell.request_id")
+                return refusal(path, id, *said, None, dict(error.headers or {}))
+            except Exception as error:
+                return await answer_to(request, error)
 
         return handle
+
+
+def hot_first(app: ASGIApp, routes: Sequence[BaseRoute]) -> ASGIApp:
+    """The app; those of the routes that are hot and have no parameters are found by path alone."""
+    table = {
+        (method, route.path): (route, route.get_route_handler())
+        for route in routes
+        if isinstance(route, HotRoute) and "{" not in route.path
+        for method in route.methods or ()
+    }
+
+    async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+        found = table.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if found is None:
+            return await app(scope, receive, send)
+        scope["route"], handle = found
+        answer = await handle(Request(scope, receive, send))
+        return await answer(scope, receive, send)
+
+    return chosen
 
 
 def _scopes(route: APIRoute) -> list[str]:

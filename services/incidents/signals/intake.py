@@ -1,24 +1,32 @@
 """What is counted of every post of signals, whatever its format."""
 
 from collections import Counter
+from time import monotonic
 
 from services.incidents import metrics
+from services.incidents.signals.limits import Limits, SenderOverItsLimit
 from services.incidents.signals.recording import Post, Written
 from services.incidents.signals.writer import SignalStoreUnavailable, Writer
+from shared.auth import Sender
 from shared.refusals import Overloaded
 
 KNOWN_SOURCES = 50
 """Sources that get a label of their own; the API lets callers name any, so the rest is `other`."""
 
+_REASONS = {SignalStoreUnavailable: "no_database", SenderOverItsLimit: "over_limit"}
 _labels: set[str] = set()
 
 
-async def take_in(writer: Writer, post: Post) -> list[Written]:
-    """Write the post, and count it. Raises Overloaded as the writer does."""
+async def take_in(
+    writer: Writer, post: Post, sender: Sender | None = None, limits: Limits | None = None
+) -> list[Written]:
+    """Write the post, and count it. Raises Overloaded as the writer does, or for the sender's limit."""
     try:
+        if sender is not None and limits is not None:
+            limits.spend(sender, len(post.signals), monotonic())
         written = await writer.write(post)
     except Overloaded as refusal:
-        reason = "no_database" if isinstance(refusal, SignalStoreUnavailable) else "overloaded"
+        reason = _REASONS.get(type(refusal), "overloaded")
         metrics.ingest_rejected.labels(reason).inc()
         raise
     for source, count in Counter(signal.source for signal in post.signals).items():

@@ -47,13 +47,24 @@ class Written(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _First:
+class First:
     """The first arrival of an occurrence, and what its further arrivals add up to."""
 
     id: str
     signal: Signal
     ctx: Context
     repeated: Repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some posts, sorted out, with all that their signals can land in; nothing has landed yet."""
+
+    book: Book
+    new: dict[Occurrence, First]
+    known: dict[Occurrence, Stored]
+    repeated: dict[str, Repeated]
+    alive: dict[Occurrence, tuple[datetime, Context]]
 
 
 async def record(
@@ -64,6 +75,18 @@ async def record(
     A signal that was stored before raises its counters; it publishes nothing and moves no incident,
     unless it says that an alert still fires which was taken for expired.
     """
+    batch = await load(conn, posts, window)
+    for first in batch.new.values():
+        land(batch.book, first)
+    for occurrence, (expires_at, ctx) in batch.alive.items():
+        _revive(batch.book, occurrence, batch.known[occurrence], expires_at, ctx)
+    await _save(conn, batch.book, batch.new, batch.repeated)
+    # failpoint: ingest.recorded
+    return [_answers(post, batch.new, batch.known, batch.book) for post in posts]
+
+
+async def load(conn: AsyncConnection, posts: Sequence[Post], window: timedelta) -> Batch:
+    """At least one post, sorted out against what is stored. Only reads."""
     known = await store.find(
         conn, {occurrence_of(signal) for post in posts for signal in post.signals}
     )
@@ -71,19 +94,13 @@ async def record(
     book = Book(window, await _catalog(conn, (first.signal for first in new.values())))
     alive = _still_firing(posts, known)
     await _open_book(conn, book, new, alive, known, posts[0].ctx)
-    for first in new.values():
-        _land(book, first)
-    for occurrence, (expires_at, ctx) in alive.items():
-        _revive(book, occurrence, known[occurrence], expires_at, ctx)
-    await _save(conn, book, new, repeated)
-    # failpoint: ingest.recorded
-    return [_answers(post, new, known, book) for post in posts]
+    return Batch(book, new, known, repeated, alive)
 
 
 def _sorted_out(
     posts: Sequence[Post], known: dict[Occurrence, Stored]
-) -> tuple[dict[Occurrence, _First], dict[str, Repeated]]:
-    new: dict[Occurrence, _First] = {}
+) -> tuple[dict[Occurrence, First], dict[str, Repeated]]:
+    new: dict[Occurrence, First] = {}
     repeated: dict[str, Repeated] = {}
     for post in posts:
         arrived = post.ctx.now
@@ -95,7 +112,7 @@ def _sorted_out(
                 count = first.repeated
             else:
                 ctx = signals_context(post.ctx, signal.source)
-                new[key] = _First(new_id("sig"), signal, ctx, Repeated(0, arrived))
+                new[key] = First(new_id("sig"), signal, ctx, Repeated(0, arrived))
                 continue
             count.times += 1
             count.last_seen_at = max(count.last_seen_at, arrived)
@@ -131,7 +148,7 @@ async def _catalog(conn: AsyncConnection, signals: Iterable[Signal]) -> dict[str
 async def _open_book(
     conn: AsyncConnection,
     book: Book,
-    new: dict[Occurrence, _First],
+    new: dict[Occurrence, First],
     alive: dict[Occurrence, tuple[datetime, Context]],
     known: dict[Occurrence, Stored],
     ctx: Context,
@@ -158,7 +175,8 @@ async def _open_book(
         book.enter((await incident_store.load(conn, missing)).values(), held, ctx)
 
 
-def _land(book: Book, first: _First) -> None:
+def land(book: Book, first: First) -> None:
+    """Let a new signal do in the book what it does."""
     signal = first.signal
     alert = Alert(signal.source, signal.fingerprint)
     if signal.status == "resolved":
@@ -188,7 +206,7 @@ def _revive(
 async def _save(
     conn: AsyncConnection,
     book: Book,
-    new: dict[Occurrence, _First],
+    new: dict[Occurrence, First],
     repeated: dict[str, Repeated],
 ) -> None:
     await commands.record(conn, [change for change in book.changes.values() if change.entries])
@@ -211,7 +229,7 @@ def _incident(book: Book, key: Occurrence) -> str:
 
 
 def _answers(
-    post: Post, new: dict[Occurrence, _First], known: dict[Occurrence, Stored], book: Book
+    post: Post, new: dict[Occurrence, First], known: dict[Occurrence, Stored], book: Book
 ) -> list[Written]:
     answers: list[Written] = []
     said: set[Occurrence] = set()

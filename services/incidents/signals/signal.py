@@ -61,6 +61,23 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An impossible time was replaced; the sender's clock needs a look."""
 
 
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Somebody said at the alert's sender that they are on it.
+
+    It acknowledges the alert's open incident, and is dropped where there is none.
+    """
+
+    source: str
+    fingerprint: str
+    by: str
+    """Who, as the sender names them; the sender's own name where it doesn't say."""
+    at: datetime
+
+
+Said = Signal | Acknowledgement
+"""What an adapter may read from a body."""
+
+
 class FieldError(msgspec.Struct, frozen=True):
     """What is wrong with a field, and what to do. `field` is a path such as `alerts[3].labels`."""
 

@@ -93,7 +93,8 @@ def _signal(alert: StatedAlert, prefix: str, received_at: datetime) -> Signal:
     labels = rules.labelled(alert.labels, f"{prefix}labels")
     return Signal(
         source=alert.source,
-        fingerprint=_stored(alert.fingerprint) or _fingerprint(alert, title),
+        fingerprint=_stored(alert.fingerprint)
+        or fingerprint(alert.service, alert.alert_name, title, alert.labels),
         status=alert.status,
         starts_at=starts_at,
         ends_at=ends_at,
@@ -144,8 +145,10 @@ def _possible(text: str | None, field: str, received_at: datetime) -> datetime |
     return moment
 
 
-def _fingerprint(alert: StatedAlert, title: str) -> str:
+def fingerprint(
+    service: str | None, alert_name: str | None, title: str, labels: dict[str, str]
+) -> str:
     """The same for an alert's repeats, whose titles may differ in the words that hold a digit."""
-    name = alert.alert_name or _NUMBERED.sub("#", title)
-    identity = msgspec.json.encode([alert.service, name, sorted(alert.labels.items())])
+    name = alert_name or _NUMBERED.sub("#", title)
+    identity = msgspec.json.encode([service, name, sorted(labels.items())])
     return sha256(identity).hexdigest()[:32]

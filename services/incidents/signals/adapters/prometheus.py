@@ -93,7 +93,7 @@ def labelled_signal(
         description=notes.get("description") or notes.get("message") or "",
         service=rules.service_of(stored),
         severity=rules.severity_of(stored),
-        customers_affected=_customers(notes),
+        customers_affected=customers(notes),
         labels=stored,
         annotations=notes,
         url=rules.web_address(url),
@@ -114,7 +114,7 @@ def _title(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
     return rules.one_line(spelled) or "Alert without a name"
 
 
-def _customers(annotations: Mapping[str, str]) -> int | None:
+def customers(annotations: Mapping[str, str]) -> int | None:
     """The annotation `customers_affected`, which a rule's author fills from a query.
 
     Prometheus prints such a value as `412` or `1.25e+03`, and as `NaN` or `+Inf` where the query

@@ -4,12 +4,16 @@ The database is read again every two seconds, and at once after a change in this
 key fails within five seconds wherever it was revoked. Expiry is looked at on each request.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from services.gateway.access import store
 from services.gateway.access.domain import ApiKey, opens, parse
+from services.gateway.integrations import store as integrations
+from services.gateway.integrations.domain import Integration
+from services.gateway.integrations.sealing import SealBroken, unseal
 from shared.auth import Principal
 from shared.clock import Clock
 from shared.database import UNAVAILABLE, Database
@@ -18,16 +22,26 @@ logger = structlog.get_logger(__name__)
 
 RELOAD_SECONDS = 2.0
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
+SENDS = frozenset({"ingest"})
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """An integration whose posts must be signed, and the secrets that count."""
+
+    principal: Principal
+    secrets: tuple[bytes, ...]
 
 
 class Keyring:
-    """Answers whom a key's text stands for."""
+    """Answers whom a key's text stands for, and whose signature counts."""
 
     def __init__(self, db: Database, pepper: bytes, clock: Clock) -> None:
         self.db = db
         self.pepper = pepper
         self.clock = clock
         self._keys: dict[str, tuple[ApiKey, Principal]] = {}
+        self._signing: dict[str, Signing] = {}
         self._used: dict[str, datetime] = {}
         self._noted: dict[str, datetime] = {}
 
@@ -35,7 +49,9 @@ class Keyring:
         """Take over what the database says now."""
         async with self.db.read() as conn:
             keys = await store.load_unrevoked(conn)
-        self._keys = {key.prefix: (key, Principal(key.id, key.name, key.scopes)) for key in keys}
+            senders = {one.id: one for one in await integrations.load_active(conn)}
+        self._keys = {key.prefix: (key, _principal(key, senders)) for key in keys}
+        self._signing = {one.id: self._signed(one) for one in senders.values() if one.secrets}
 
     def principal(self, text: str) -> Principal | None:
         """Whom this key stands for, or None when it opens nothing."""
@@ -49,6 +65,10 @@ class Keyring:
             return None
         self._used[key.id] = now
         return principal
+
+    def signing(self, integration_id: str) -> Signing | None:
+        """How this integration signs, or None when it need not."""
+        return self._signing.get(integration_id)
 
     async def keep_up(self) -> None:
         """Reload, and note which keys were used; a key is written at most once a minute.
@@ -71,3 +91,23 @@ class Keyring:
             async with self.db.begin() as conn:
                 await store.note_use(conn, due)
             self._noted |= due
+
+    def _signed(self, one: Integration) -> Signing:
+        """A secret that can't be read opens nothing; with none left, nothing does."""
+        secrets: list[bytes] = []
+        for sealed in one.secrets:
+            try:
+                secrets.append(unseal(self.pepper, sealed).encode())
+            except SealBroken as broken:
+                logger.error("give it anew", integration=one.id, error=str(broken))
+        return Signing(Principal(one.id, one.name, SENDS, one.sender()), tuple(secrets))
+
+
+def _principal(key: ApiKey, senders: dict[str, Integration]) -> Principal:
+    """A key of an integration that has ended is revoked with it; until that is read, it sends nothing."""
+    if key.integration_id is None:
+        return Principal(key.id, key.name, key.scopes)
+    one = senders.get(key.integration_id)
+    if one is None:
+        return Principal(key.id, key.name, frozenset())
+    return Principal(key.id, one.name, key.scopes, one.sender())

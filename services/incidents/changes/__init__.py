@@ -1,0 +1,1 @@
+"""Changes: what was deployed, released or configured, and when. Often the reason of an incident."""
