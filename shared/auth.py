@@ -8,12 +8,12 @@ PRINCIPAL = "groundswell.principal"
 """Key in the ASGI scope. Never read from a header: a client can't name itself."""
 
 SCOPES = {
-    "ingest": "send signals",
-    "incidents:read": "read incidents, signals and the catalog",
+    "ingest": "send signals and changes",
+    "incidents:read": "read incidents, signals, changes, mappings and the catalog",
     "incidents:write": "open and change incidents, edit the catalog",
     "feedback:read": "read feedback, themes, evidence, policies and outcomes",
     "feedback:write": "give feedback, vote, merge and split themes",
-    "policies:write": "change detection policies",
+    "policies:write": "change detection policies and mappings",
     "roadmap:read": "read candidates, items and objectives",
     "roadmap:write": "decide on candidates, plan and deliver items, set objectives",
     "operations:read": "read dead letters",

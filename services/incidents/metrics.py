@@ -18,6 +18,10 @@ ingest_rejected = Counter(
 signals_truncated = Counter(
     "signals_truncated_total", "Alerts that senders said they left out of a message."
 )
+signals_dropped = Counter(
+    "signals_dropped_total",
+    "Ends of alerts of which no beginning is known, dropped by their format.",
+)
 signals_skewed = Counter(
     "signals_skewed_total", "Signals with an impossible time, which was replaced.", ["source"]
 )

@@ -60,13 +60,24 @@ async def _refused(
     await answer(scope, receive, send)
 
 
+NEVER_SENT_AGAIN = frozenset({"/ingest/github"})
+"""What comes here comes once, so that it has room of its own, whatever else is going on."""
+RESERVED_REQUESTS = 16
+
+
 def admitted(app: ASGIApp, room: Room, refuse: Refuse = _refused) -> ASGIApp:
     """Let in what there is room for. The probes always are: who looks must not think us dead."""
+    reserved = Room(RESERVED_REQUESTS, RESERVED_REQUESTS * LARGEST_BODY)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PATHS:
             return await app(scope, receive, send)
         size = declared(scope["headers"])
+        if scope["path"] in NEVER_SENT_AGAIN and reserved.take(size):
+            try:
+                return await app(scope, receive, send)
+            finally:
+                reserved.give_back(size)
         if not room.take(size):
             metrics.requests_refused.inc()
             return await refuse(scope, receive, send, 503, "overloaded", FULL, RETRY)

@@ -32,6 +32,7 @@ class Front:
     keyring: Keyring
     health: Health
     admin_key: str
+    room: Room
 
     def client(self, key: str | None) -> httpx.AsyncClient:
         client = client_of(self.app)
@@ -67,9 +68,10 @@ async def front_of(
     health = Health({gateway.NAME: db})
     own = gateway.create_app(db, keyring, health, clock)
     documents = {name: service.openapi() for name, service in services.items()}
-    app = gateway.create_gateway(own, services, documents, keyring, Room(100))
+    room = Room(100)
+    app = gateway.create_gateway(own, services, documents, keyring, room)
     admin_key = (data / ADMIN_KEY_FILE).read_text().strip()
-    return Front(app, own, services, db, keyring, health, admin_key)
+    return Front(app, own, services, db, keyring, health, admin_key, room)
 
 
 @pytest.fixture

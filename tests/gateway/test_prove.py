@@ -144,12 +144,23 @@ async def test_pagerdutys_clients_are_known_by_the_routing_key_in_the_body(
     client: httpx.AsyncClient,
 ) -> None:
     for path in ("/v2/enqueue", "/v2/change/enqueue"):
-        body = {"routing_key": "free", "event_action": "trigger"}
+        body = {"routing_key": "free", "event_action": 7, "payload": []}
         assert (await client.post(path, json=body)).json()["who"] == "key_2"
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"routing_key": 1}', b'{"routing_key": "x"}', b"{}", b"\xff"]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"{}",
+        b"\xff",
+        b'{"routing_key": 1}',
+        b'{"routing_key": "x"}',
+        b'{"routing_key": "\xff"}',
+        b'{"a": ' + b"[" * 31,
+    ],
 )
 async def test_a_wrong_routing_key_is_told_in_pagerdutys_words(
     client: httpx.AsyncClient, body: bytes

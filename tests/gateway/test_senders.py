@@ -47,6 +47,7 @@ async def test_pagerduty_triggers_acknowledges_and_resolves(
         ("pagerduty_acknowledge", "acknowledged"),
         ("pagerduty_acknowledge", "acknowledged"),
         ("pagerduty_resolve", "resolved"),
+        ("pagerduty_resolve", "resolved"),
         ("pagerduty_acknowledge", "resolved"),
     ]:
         answer = await post(front, "/v2/enqueue", event(name, key), None)
@@ -73,6 +74,21 @@ async def test_pagerdutys_clients_are_told_what_is_wrong_as_pagerduty_would(
         for _ in range(2)
     ]
     assert statuses == [202, 429]
+
+
+async def test_an_end_of_what_never_began_is_dropped(
+    front: Front, admin: httpx.AsyncClient
+) -> None:
+    key = (await make(admin))["key"]
+    for name in ("pagerduty_resolve", "pagerduty_acknowledge"):
+        answer = await post(front, "/v2/enqueue", event(name, key), None)
+        assert (answer.status_code, answer.json()["status"]) == (202, "success")
+    headers = {"Authorization": f"GenieKey {key}"}
+    close = "/v2/alerts/unknown/close?identifierType=alias"
+    assert (await post(front, close, b"{}", None, headers)).status_code == 202
+    assert await states(admin) == await signals(admin) == []
+    await post(front, "/v2/enqueue", event("pagerduty_trigger", key), None)
+    assert await states(admin) == ["open"]
 
 
 async def test_two_routing_keys_never_share_a_dedup_key(
@@ -232,3 +248,27 @@ async def test_pagerdutys_change_events_are_changes(front: Front, admin: httpx.A
         assert (answer.status_code, answer.json()["status"]) == (202, "success"), answer.text
     (change,) = (await admin.get("/v1/changes")).json()["items"]
     assert change["source"] == "shop"
+
+
+async def test_what_github_sent_and_nobody_can_read_is_kept_since_it_never_comes_again(
+    front: Front, admin: httpx.AsyncClient
+) -> None:
+    key = (await make(admin))["key"]
+    headers = {"X-GitHub-Event": "release", "X-GitHub-Delivery": "72d3162e"}
+    for _ in range(2):
+        answer = await post(front, "/ingest/github", b'{"action": "released"', key, headers)
+        assert (answer.status_code, answer.json()) == (202, {"change_id": None})
+    (letter,) = (await admin.get("/v1/dead-letters/incidents")).json()["items"]
+    kept = (await admin.get(f"/v1/dead-letters/incidents/{letter['id']}")).json()
+    assert (kept["key"], kept["value"]) == ("72d3162e", '{"action": "released"')
+    assert "JSON" in kept["reason"]
+
+
+async def test_github_has_room_when_nobody_else_has(front: Front, admin: httpx.AsyncClient) -> None:
+    key = (await make(admin))["key"]
+    headers = {"X-GitHub-Event": "ping"}
+    while front.room.take(0):
+        pass
+    assert (await post(front, "/v1/signals", b"{}", key)).status_code == 503
+    answer = await post(front, "/ingest/github", recorded("github_ping"), key, headers)
+    assert answer.status_code == 202

@@ -1,8 +1,8 @@
 """A real Alertmanager pages Groundswell as if it were PagerDuty, or Opsgenie."""
 
-import time
 from collections.abc import Generator
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
@@ -15,8 +15,11 @@ from tests.senders.integrations import PER_MINUTE, Integration, integration, ref
 from tests.senders.monitoring import Alertmanager, configured
 from tests.senders.programs import until
 
-PAGERS = {"pagerduty": "/v2/enqueue", "opsgenie": "/v2/alerts"}
-"""Alertmanager's name of each notifier, and where it posts to."""
+PAGERS = {
+    "pagerduty": ("/v2/enqueue", "/v2/enqueue"),
+    "opsgenie": ("/v2/alerts", "/v2/alerts/{alias}/close"),
+}
+"""Alertmanager's name of each notifier, and where it posts what begins, and what ends."""
 WAIT_SECONDS = 2.0
 """How long a limited sender is refused."""
 
@@ -30,8 +33,7 @@ def accounts(system: Groundswell) -> Accounts:
     free = {pager: integration(system, pager) for pager in PAGERS}
     limited = {f"{pager}-limited": PER_MINUTE for pager in PAGERS}
     return free | {
-        name: integration(system, name, signals_per_minute=limit)
-        for name, limit in limited.items()
+        name: integration(system, name, signals_per_minute=limit) for name, limit in limited.items()
     }
 
 
@@ -77,28 +79,116 @@ def alert(name: str, pager: str, **labels: str) -> Json:
 
 
 def ended(fired: Json) -> Json:
-    now = datetime.fromtimestamp(time.time()).astimezone().isoformat()
-    return {**fired, "startsAt": "2026-11-20T12:00:00Z", "endsAt": now}
+    return {**fired, "endsAt": datetime.now(UTC).isoformat()}
 
 
-def of(account: Integration, name: str) -> list[Json]:
-    return [one for one in account.incidents() if one["alert_name"] == name]
+def fleet(name: str, pager: str, count: int = 8) -> list[Json]:
+    """So many alerts of this pager, each a group of its own, and so a page of its own."""
+    return [alert(f"{name}{number:02}", pager) for number in range(count)]
+
+
+def standing(account: Integration, alerts: list[Json]) -> dict[str, list[str]]:
+    """How the incidents of each of these alerts stand."""
+    names = [one["labels"]["alertname"] for one in alerts]
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for one in account.incidents():
+        if one["alert_name"] in found:
+            found[one["alert_name"]].append(one["state"])
+    return found
+
+
+def once(alerts: list[Json], state: str) -> dict[str, list[str]]:
+    """Each of these alerts is a single incident, and it stands so."""
+    return {one["labels"]["alertname"]: [state] for one in alerts}
 
 
 @pytest.mark.parametrize("pager", PAGERS)
-def test_an_alert_fires_repeats_and_resolves(
-    manager: Alertmanager, accounts: Accounts, pager: str
+def test_an_alert_fires_repeats_resolves_and_fires_again(
+    system: Groundswell, manager: Alertmanager, accounts: Accounts, pager: str
 ) -> None:
     account = accounts[pager]
     fired = alert("IndexStale", pager, nagging="yes")
     post_alerts(manager.url, [fired])
-    [incident] = until(account.incidents, "an incident")
-    print(incident)
-    print(account.signals())
+    [opened] = until(account.incidents, "an incident")
+    assert opened["alert_name"] == "IndexStale"
+    assert opened["title"].startswith("IndexStale (")
+    assert opened["service"] == "search"
+    assert opened["severity"] == "critical", "the alert's, and not that of the receiver"
+    assert opened["state"] == "open"
+    assert "IndexStale: the index is stale" in opened["description"]
+    assert opened["labels"]["pager"] == pager
+
     told = account.told()
     until(lambda: account.told() >= told + 2, "it is told again")
-    print(account.signals())
+    assert account.incidents() == [opened]
+    assert {one["incident_id"] for one in account.signals()} == {opened["id"]}
+
     post_alerts(manager.url, [ended(fired)])
     until(lambda: account.states() == ["resolved"], "it is resolved")
-    print(account.incidents())
-    assert 0
+    [resolved] = account.incidents()
+    assert (resolved["id"], resolved["resolutions"]) == (opened["id"], 1)
+
+    post_alerts(manager.url, [fired])
+    until(lambda: account.states() == ["open", "resolved"], "it fires again: a new incident")
+    post_alerts(manager.url, [ended(fired)])
+    until(lambda: account.states() == ["resolved", "resolved"], "the new one is resolved")
+
+
+@pytest.mark.parametrize("pager", PAGERS)
+def test_what_is_refused_for_now_is_sent_again_until_it_is_taken(
+    system: Groundswell, manager: Alertmanager, accounts: Accounts, pager: str
+) -> None:
+    account, (begins, ends) = accounts[f"{pager}-limited"], PAGERS[pager]
+    alerts = fleet("ShardLost", account.source)
+    given_up = manager.metric("alertmanager_notifications_failed_total", integration=pager)
+    refused = refused_for_now(system, begins)
+
+    account.overspend(WAIT_SECONDS)
+    post_alerts(manager.url, alerts)
+    until(lambda: standing(account, alerts) == once(alerts, "open"), "each is an open incident")
+    assert refused_for_now(system, begins) >= refused + len(alerts), "each was refused at first"
+    firing = [one for one in account.signals() if one["status"] == "firing"]
+    assert len(firing) == len(alerts), "nothing is kept of what was refused"
+
+    refused = refused_for_now(system, ends)
+    post_alerts(manager.url, [ended(one) for one in alerts])
+    until(lambda: standing(account, alerts) == once(alerts, "resolved"), "each is resolved")
+    assert refused_for_now(system, ends) > refused, "the limit was used up, and is for ends as well"
+    failed = manager.metric("alertmanager_notifications_failed_total", integration=pager)
+    assert failed == given_up, "Alertmanager gave nothing up"
+
+
+def test_pages_survive_a_kill_and_those_without_an_answer_come_again(
+    system: Groundswell, manager: Alertmanager, accounts: Accounts
+) -> None:
+    alerts = {pager: fleet("NodeDown", pager, 30) for pager in PAGERS}
+    before = {pager: acknowledged(manager, pager) for pager in PAGERS}
+
+    def taken(pager: str) -> int:
+        return acknowledged(manager, pager) - before[pager]
+
+    post_alerts(manager.url, [one for some in alerts.values() for one in some])
+    until(lambda: any(taken(pager) >= 15 for pager in PAGERS), "half of one's", pause=0.001)
+    system.program.stop(SIGKILL)
+    assert any(taken(pager) < 30 for pager in PAGERS), "it was killed in the middle"
+    system.program.start()
+    # Not before: Alertmanager tells no end of what it doesn't know to be taken.
+    until(lambda: all(taken(pager) == 30 for pager in PAGERS), "every page is taken")
+    system.settle()
+    for pager, some in alerts.items():
+        assert standing(accounts[pager], some) == once(some, "open")
+
+    post_alerts(manager.url, [ended(one) for some in alerts.values() for one in some])
+    for pager, some in alerts.items():
+        over = partial(all_stand, accounts[pager], some, "resolved")
+        until(over, f"all that was paged to {pager} is resolved")
+
+
+def all_stand(account: Integration, alerts: list[Json], state: str) -> bool:
+    return standing(account, alerts) == once(alerts, state)
+
+
+def acknowledged(manager: Alertmanager, pager: str) -> int:
+    """How many pages Groundswell answered with success, as Alertmanager logs it."""
+    told = f'integration={pager}[0] msg="Notify success"'
+    return manager.program.log.read_text(errors="replace").count(told)

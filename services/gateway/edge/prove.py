@@ -76,7 +76,7 @@ def routing_key(body: bytes) -> str:
     """The routing key in a PagerDuty event; empty where there is none."""
     try:
         return _KEYED.decode(body).routing_key
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
 
 

@@ -47,6 +47,10 @@ class Book:
     def episode(self, alert: Alert, starts_at: datetime) -> Held | None:
         return self._episodes.get(alert, {}).get(starts_at)
 
+    def knows(self, alert: Alert) -> bool:
+        """Whether the alert has an incident that its next signal could belong to."""
+        return bool(self._episodes.get(alert))
+
     def land(self, alert: Alert, episode: Episode, signal: Signal | None, ctx: Context) -> None:
         """Let this episode, new or changed, do what it does to the alert's incidents.
 

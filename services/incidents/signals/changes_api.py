@@ -12,13 +12,18 @@ from services.incidents.signals.adapters import github, pagerduty_change
 from services.incidents.signals.hot_route import HotRoute
 from services.incidents.signals.senders_api import BUSY, Sender, body
 from services.incidents.signals.signal import BadBody
-from services.incidents.signals.taking import problem_400
 from shared import auth
 from shared.auth import principal_of
+from shared.bus.bus import Delivered, Partition
 from shared.context import Context
+from shared.dead_letters import Unreadable, set_aside
+from shared.envelope import Record, UnreadableEvent
 from shared.http.fields import JsonObject, View
 
 router = APIRouter(tags=["changes"], route_class=HotRoute)
+
+
+KEPT = ("x-github-event", "x-github-delivery", "content-type")
 
 
 class ChangeTaken(View):
@@ -56,8 +61,9 @@ async def enqueue_change(request: Request, ctx: Sender) -> Response:
     response_model=ChangeTaken,
     summary="GitHub's webhook: deployments and releases",
     description="Tick `Deployment statuses` and `Releases`; whatever else comes is accepted, and says"
-    " nothing. With the integration's signing secret as the webhook's secret, `?integration=<id>` names"
-    " it, and no key is needed.",
+    " nothing. What can't be read is kept among the dead letters: GitHub never sends again. With"
+    " the integration's signing secret as the webhook's secret, `?integration=<id>` names it, and no key"
+    " is needed.",
     openapi_extra=body("A delivery", {"action": "released", "release": {"tag_name": "v1.2.3"}}),
 )
 async def post_github(request: Request, ctx: Sender) -> Response:
@@ -66,9 +72,20 @@ async def post_github(request: Request, ctx: Sender) -> Response:
         change = github.parse_change(sent, ctx.now, request.headers)
     except BadBody as error:
         intake.refused("bad_body")
-        return problem_400(request, error)
+        await _set_aside(request, sent, error)
+        return JSONResponse({"change_id": None}, 202)
     recorded = await _record(request, change, ctx) if change else None
     return JSONResponse({"change_id": recorded}, 202)
+
+
+async def _set_aside(request: Request, sent: bytes, why: BadBody) -> None:
+    """GitHub never sends again: what can't be read is kept whole, among the dead letters."""
+    kept = {name: request.headers[name] for name in KEPT if name in request.headers}
+    key = request.headers.get("x-github-delivery", "")
+    record = Record("/ingest/github", key, kept, sent)
+    letter = Unreadable(Delivered(Partition(record.topic, 0), 0, record), UnreadableEvent(str(why)))
+    async with request.app.state.db.begin() as conn:
+        await set_aside(conn, "github", [letter])
 
 
 async def _record(request: Request, change: Change, ctx: Context) -> str:

@@ -31,6 +31,7 @@ async def take_in(
         raise
     for source, count in Counter(signal.source for signal in post.signals).items():
         metrics.ingest_accepted.labels(_label(source)).inc(count)
+    metrics.signals_dropped.inc(len(post.signals) - len(written))
     for signal in post.signals:
         if signal.skewed:
             metrics.signals_skewed.labels(_label(signal.source)).inc()

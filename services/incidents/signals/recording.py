@@ -32,10 +32,14 @@ from shared.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """The signals of one request: all of them are recorded, or none. `ctx.now` is their arrival."""
+    """The signals of one request: all of them are recorded, or none. `ctx.now` is their arrival.
+
+    `ends_only_what_began`: an end of which no beginning is known is dropped, as its format has it.
+    """
 
     signals: Sequence[Signal]
     ctx: Context
+    ends_only_what_began: bool = False
 
 
 class Written(NamedTuple):
@@ -54,6 +58,7 @@ class First:
     signal: Signal
     ctx: Context
     repeated: Repeated
+    ends_only_what_began: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +78,14 @@ async def record(
     """Record these posts in the caller's transaction. Returns, for each, what became of its signals.
 
     A signal that was stored before raises its counters; it publishes nothing and moves no incident,
-    unless it says that an alert still fires which was taken for expired.
+    unless it says that an alert still fires which was taken for expired. A dropped one has no answer.
     """
     batch = await load(conn, posts, window)
-    for first in batch.new.values():
-        land(batch.book, first)
+    for key, first in list(batch.new.items()):
+        if _ends_nothing(batch.book, first):
+            del batch.new[key]
+        else:
+            land(batch.book, first)
     for occurrence, (expires_at, ctx) in batch.alive.items():
         _revive(batch.book, occurrence, batch.known[occurrence], expires_at, ctx)
     await _save(conn, batch.book, batch.new, batch.repeated)
@@ -112,7 +120,8 @@ def _sorted_out(
                 count = first.repeated
             else:
                 ctx = signals_context(post.ctx, signal.source)
-                new[key] = First(new_id("sig"), signal, ctx, Repeated(0, arrived))
+                once = Repeated(0, arrived)
+                new[key] = First(new_id("sig"), signal, ctx, once, post.ends_only_what_began)
                 continue
             count.times += 1
             count.last_seen_at = max(count.last_seen_at, arrived)
@@ -173,6 +182,15 @@ async def _open_book(
     if missing:
         held = await incident_episodes.of_incidents(conn, missing)
         book.enter((await incident_store.load(conn, missing)).values(), held, ctx)
+
+
+def _ends_nothing(book: Book, first: First) -> bool:
+    signal = first.signal
+    return (
+        first.ends_only_what_began
+        and signal.status == "resolved"
+        and not book.knows(Alert(signal.source, signal.fingerprint))
+    )
 
 
 def land(book: Book, first: First) -> None:
@@ -239,8 +257,7 @@ def _answers(
             held = book.episode(Alert(key.source, key.fingerprint), key.starts_at)
             incident_id = held.incident_id if held else stored.incident_id
             answers.append(Written(stored.id, incident_id, repeat=True))
-        else:
-            first = new[key]
+        elif (first := new.get(key)) is not None:
             repeat = first.signal is not signal or key in said
             answers.append(Written(first.id, _incident(book, key), repeat))
             said.add(key)

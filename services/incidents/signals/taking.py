@@ -73,6 +73,8 @@ class Format:
     refuse: Callable[[Request, BadBody], Response] = problem_400
     busy: int = 503
     """The status on which it tries again: 503, or 429 where it knows that."""
+    ends_only_what_began: bool = False
+    """Its ends name no beginning: one of an alert that nobody knows is dropped, and counted."""
 
 
 async def take(request: Request, ctx: Context, form: Format) -> Response:
@@ -91,8 +93,9 @@ async def take(request: Request, ctx: Context, form: Format) -> Response:
     # failpoint: ingest.parsed
     signals = [one for one in said if isinstance(one, Signal)]
     state = request.app.state
+    post = Post(signals, ctx, form.ends_only_what_began)
     try:
-        written = await intake.take_in(state.writer, Post(signals, ctx), sender, state.limits)
+        written = await intake.take_in(state.writer, post, sender, state.limits)
     except Overloaded as error:
         return _busy(request, error, form.busy)
     acknowledged = [one for one in said if isinstance(one, Acknowledgement)]

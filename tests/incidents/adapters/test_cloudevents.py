@@ -215,6 +215,8 @@ def test_the_data_may_say_when_it_began_and_ended() -> None:
     assert ended.starts_at == datetime(2026, 11, 21, 13, tzinfo=UTC)
     assert ended.ends_at == ended.starts_at + timedelta(minutes=30)
     assert structured(data=times).ends_at is None
+    ended = structured(data={"status": "resolved", "ends_at": "2026-11-21T13:30:00Z"})
+    assert ended.starts_at == ended.ends_at == datetime(2026, 11, 21, 13, 30, tzinfo=UTC)
 
 
 def test_an_event_without_a_time_happened_when_it_was_received() -> None:

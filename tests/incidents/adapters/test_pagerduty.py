@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from services.incidents.signals.adapters.pagerduty import parse, refused, routing_key, taken
+from services.incidents.signals.adapters.pagerduty import parse, refused, taken
 from services.incidents.signals.signal import Acknowledgement, BadBody, Signal
 from tests.incidents.adapters.spoiled import NOW, check, document, recorded, spoiled
 
@@ -229,22 +229,9 @@ def test_a_time_that_can_t_be_read_is_that_of_arrival_and_is_told(time: object) 
     assert (signal.starts_at, signal.skewed) == (NOW, True)
 
 
-def test_the_routing_key_is_found_in_any_body_that_has_one() -> None:
-    assert routing_key(recorded("pagerduty_trigger")) == KEY
-    assert routing_key(b'{"routing_key":"k","event_action":7,"payload":[]}') == "k"
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"{}", b'{"routing_key":7}', b'{"routing_key":"\xff"}', b"[" * 9_999]
-)
-def test_no_routing_key_is_none_and_never_an_error(body: bytes) -> None:
-    assert routing_key(body) is None
-
-
 @given(spoiled("pagerduty_trigger", "pagerduty_acknowledge", "pagerduty_of_alertmanager_firing"))
 @settings(max_examples=200, deadline=None)
 def test_any_json_is_something_said_or_a_bad_body(body: bytes) -> None:
-    routing_key(body)
     try:
         (event,) = parse(body, NOW, NEW_KEY)
     except BadBody as error:

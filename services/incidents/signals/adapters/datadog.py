@@ -78,7 +78,7 @@ def parse(body: bytes, received_at: datetime) -> list[Signal]:
         received_at,
         fingerprint=_identity(sent),
         status="resolved" if resolved else "firing",
-        starts_at=None if resolved else at,
+        starts_at=at,
         ends_at=at,
         title=_filled(sent.event_title),
         severity=rules.severity_of({"severity": rated}),

@@ -148,7 +148,7 @@ def signal(
     """A signal of whatever lengths and times, made to fit. `ends_at` counts of a resolved one only.
 
     Times are as `instant` reads them; one that it can't read counts as impossible. A resolved
-    signal that tells no start is an end without a start of its own.
+    signal whose start isn't told, or is its end, is an end without a start of its own.
     """
     resolved = status == "resolved"
     start, end = instant(starts_at), instant(ends_at) if resolved else None

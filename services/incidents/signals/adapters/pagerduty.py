@@ -6,8 +6,6 @@
 import re
 from datetime import datetime
 
-import msgspec
-
 from services.incidents.signals import signal as rules
 from services.incidents.signals.adapters import loose
 from services.incidents.signals.adapters.pagerduty_event import (
@@ -23,22 +21,6 @@ SOURCE = "pagerduty"
 _ALERTMANAGERS = ("firing", "resolved", "num_firing", "num_resolved")
 """What an Alertmanager tells in `custom_details`, unless it is configured otherwise."""
 _LISTED = re.compile(r"^ - (\S+) = (.*)$", re.MULTILINE)
-
-
-class _Addressed(msgspec.Struct, gc=False):
-    routing_key: object = None
-
-
-_ADDRESS = msgspec.json.Decoder(_Addressed)
-
-
-def routing_key(body: bytes) -> str | None:
-    """Whom the event is for, or None where the body doesn't say. Checks nothing else of it."""
-    try:
-        key = _ADDRESS.decode(body).routing_key
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return key if isinstance(key, str) else None
 
 
 def parse(body: bytes, received_at: datetime, new_key: str) -> list[Said]:
@@ -84,7 +66,7 @@ def _signal(
         received_at,
         fingerprint=key,
         status=status,
-        starts_at=None if status == "resolved" else at,
+        starts_at=at,
         ends_at=at,
         title=summary,
         # Alertmanager's own says `error` unless it is told otherwise; its alerts know.

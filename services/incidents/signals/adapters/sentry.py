@@ -105,7 +105,7 @@ def _of_issue(hook: Hook, received_at: datetime, sent_at: str | None) -> list[Sa
         received_at,
         fingerprint=fingerprint,
         status=status,
-        starts_at=None if status == "resolved" else first or at,
+        starts_at=first or at,
         ends_at=at,
         labels={},
         project=loose.flat(issue.get("project")).get("slug", ""),
