@@ -8,7 +8,13 @@ from typing import Any
 JSON = {"Content-Type": "application/json"}
 TOO_LONG = 512 * 1024 + 1
 
-SENDERS = {"/api/v2/alerts": 400, "/ingest/alertmanager": 400, "/v1/signals": 422}
+SENDERS = {
+    "/api/v2/alerts": 400,
+    "/ingest/alertmanager": 400,
+    "/ingest/grafana": 400,
+    "/ingest/datadog": 400,
+    "/v1/signals": 422,
+}
 """What senders post to, and the status of a body that can't be read there."""
 
 FORMS = {
@@ -18,6 +24,8 @@ FORMS = {
     "/v1/items": {"title": "Retry payments", "product": "Checkout"},
     "/v1/objectives": {"title": "Fewer declines"},
     "/v1/keys": {"name": "bot", "scopes": ["ingest"]},
+    "/v1/integrations": {"name": "bot", "source": "bot"},
+    "/v1/changes": {"title": "Deployed 1.2.3"},
 }
 """What people post to, and a body that each would take."""
 
@@ -144,6 +152,23 @@ ODD_FIELDS: dict[str, dict[str, list[Any]]] = {
         "scopes": [[], ["everything"], "admin", [1]],
         "expires_at": ["never", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-01-01T00:00"],
         "key": ["gsw_mine"],
+    },
+    "/v1/integrations": {
+        "name": [None, "", "\x00"],
+        "source": [None, "", "Shop", "a b", "\x00", "x" * 65, 1],
+        "service": ["", 1, "\x00"],
+        "signals_per_minute": [0, -1, 1.5, "many", True, 10**400],
+        "key": ["mine"],
+        "id": ["int_1"],
+    },
+    "/v1/changes": {
+        "title": [None, "", "\x00", "x" * 513],
+        "kind": ["revolution", None],
+        "state": ["pending"],
+        "at": ["0001-01-01T00:00:00Z", "2500-01-01T00:00:00Z", "now"],
+        "url": ["javascript:alert(1)", "x", 1],
+        "details": [[], {"a": 1}, {str(n): "x" for n in range(100)}],
+        "id": ["chg_1"],
     },
 }
 """Values that no form takes, among them fields that only we set."""

@@ -13,6 +13,9 @@ import httpx
 PROBLEM = "application/problem+json"
 TYPE_PREFIX = "urn:groundswell:problem:"
 ALERTMANAGER_API = "/api/v2/"
+PAGERS = "/v2/"
+OTHERS = (ALERTMANAGER_API, PAGERS)
+"""Addresses of other systems' clients, which are answered in their own words."""
 
 UNCOUNTED = frozenset({"alembic_version", "sqlite_sequence"})
 PASSING = frozenset({"outbox", "inbox", "log"})
@@ -88,9 +91,8 @@ def eventually(said: Callable[[], Any], what: str) -> Any:
 
 
 def check_refusal(answer: httpx.Response) -> dict[str, Any]:
-    """Assert that this 4xx or 503 is said as it must be; its problem document, or one made of a string.
-
-    Alertmanager's API is answered as an Alertmanager answers: its clients read JSON strings only.
+    """Assert that this 4xx or 503 is said as it must be; its problem document, or one made of what
+    the clients of another system's address are answered: a JSON string, or an object with a message.
     """
     shown = (
         f"{answer.request.method} {answer.request.url} → {answer.status_code} {answer.text[:500]}"
@@ -99,6 +101,11 @@ def check_refusal(answer: httpx.Response) -> dict[str, Any]:
         detail = answer.json()
         assert isinstance(detail, str), shown
         assert detail, shown
+        return {"detail": detail, "type": None, "status": answer.status_code}
+    if answer.request.url.path.startswith(PAGERS) and answer.headers["content-type"] != PROBLEM:
+        said = answer.json()
+        detail = " ".join([said["message"], *map(str, said.get("errors", ()))])
+        assert len(detail) > 10, shown
         return {"detail": detail, "type": None, "status": answer.status_code}
     assert answer.headers["content-type"] == PROBLEM, shown
     problem = answer.json()

@@ -23,6 +23,9 @@ LISTS = [
     "/v1/items",
     "/v1/objectives",
     "/v1/keys",
+    "/v1/integrations",
+    "/v1/changes",
+    "/v1/mappings",
 ]
 CURSORS = [
     "x",

@@ -37,7 +37,7 @@ class Things:
 
 
 def sow(system: System) -> Things:
-    """Services, signals, incidents, feedback, themes, candidates, items, objectives, spare keys."""
+    """Some of every noun, and spare keys."""
     with system.client() as client:
 
         def post(path: str, body: Any) -> Any:
@@ -46,6 +46,10 @@ def sow(system: System) -> Things:
             return answer.json()
 
         keys = [post("/v1/keys", {"name": "spare", "scopes": ["ingest"]}) for _ in range(3)]
+        integrations = [
+            post("/v1/integrations", {"name": "spare", "source": f"spare-{n}"}) for n in range(4)
+        ]
+        changes = [post("/v1/changes", {"title": f"Deployed 1.{n}"}) for n in range(2)]
         _register(client)
         signals = _signals(post)
         incidents = _incidents(post)
@@ -78,6 +82,9 @@ def sow(system: System) -> Things:
     return Things(
         {
             "key_id": [one["id"] for one in keys],
+            "integration_id": [one["integration"]["id"] for one in integrations],
+            "routing_key": [one["key"] for one in integrations],
+            "change_id": [one["id"] for one in changes],
             "signal_id": [one["id"] for one in signals],
             "incident_id": [one["id"] for one in incidents]
             + [one["incident_id"] for one in signals],
@@ -88,6 +95,7 @@ def sow(system: System) -> Things:
             "item_id": [one["id"] for one in items],
             "objective_id": [one["id"] for one in objectives],
             "name": [SERVICE, "ledger"],
+            "mapping_name": [SERVICE, "ledger"],
             "detector": ["recurrence", "demand"],
             "dead_letter_id": [DEAD_LETTER],
             "id": [incidents[0]["id"], themes[0]["id"], candidates[0]["id"], items[0]["id"]],
@@ -97,6 +105,8 @@ def sow(system: System) -> Things:
 
 def _register(client: httpx.Client) -> None:
     for name in (SERVICE, "ledger"):
+        answer = client.put(f"/v1/mappings/{name}", json={"title": {"const": "It fails"}})
+        assert answer.is_success, answer.text
         answer = client.put(f"/v1/catalog/services/{name}", json={"product": PRODUCT, "tier": 1})
         assert answer.is_success, answer.text
 
