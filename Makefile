@@ -67,7 +67,7 @@ test-deploy: setup-dev ## Render and validate the manifests (needs kubectl, prom
 test-kafka: setup-dev ## A real Kafka broker, killed and paused (needs Java, Maven and its repository; or KAFKA_BOOTSTRAP)
 	$(BIN)/pytest tests/kafka $(ARGS)
 
-test-senders: setup-dev ## Real Prometheus, Alertmanager, amtool and a browser (needs Debian's packages)
+test-senders: setup-dev ## Real Prometheus, Alertmanager, paging and CloudEvents clients, a browser (needs Debian's packages and npm's registry)
 	$(BIN)/pytest tests/senders $(ARGS)
 
 test-replay: setup-dev ## Replay a real ServiceNow log: GROUNDSWELL_SERVICENOW_LOG names the file

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.senders.groundswell import Groundswell
+from tests.senders.programs import until
 
 PER_MINUTE = 120
 """What a limited integration may send in these tests: one more signal each half second."""
@@ -35,16 +36,21 @@ class Integration:
         """How often it said anything that was taken: signals, and what was said of them again."""
         return sum(1 + one["repeats"] for one in self.signals())
 
-    def overspend(self, seconds: float) -> None:
-        """Use up its limit, and so much of what comes after it that it has to wait this long."""
-        too_many = int(PER_MINUTE + seconds * PER_MINUTE / 60)
+    def overspend(self, seconds: float, left: int = PER_MINUTE) -> None:
+        """Use up what is left of its limit, and so much more that it has to wait this long.
+
+        `left` is that of an account that has sent nothing yet.
+        """
+        too_many = int(left + seconds * PER_MINUTE / 60)
         signal = {"title": "Too much", "fingerprint": "too much", "status": "resolved"}
-        answer = self.system.api.post(
-            "/v1/signals",
-            json=[signal] * too_many,
-            headers={"Authorization": f"Bearer {self.key}"},
-        )
-        assert answer.status_code == 202, answer.text
+        headers = {"Authorization": f"Bearer {self.key}"}
+
+        def taken() -> bool:
+            posted = self.system.api.post("/v1/signals", json=[signal] * too_many, headers=headers)
+            assert posted.status_code in (202, 429), posted.text
+            return posted.status_code == 202
+
+        until(taken, "its limit is used up")
 
 
 def integration(

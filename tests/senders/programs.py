@@ -18,6 +18,8 @@ PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
+    "node": "nodejs",
+    "npm": "npm",
 }
 """Program → the Debian package that has it."""
 
