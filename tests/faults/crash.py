@@ -277,7 +277,10 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would not survive a fork
     began = time.monotonic()
     deadline = began + wanted.minutes * 60
-    tallies = {engine: walked(engine, wanted, deadline) for engine in wanted.engines}
+    tallies: dict[str, Tally] = {}
+    for left, engine in zip(range(len(wanted.engines), 0, -1), wanted.engines, strict=True):
+        share = (deadline - time.monotonic()) / left
+        tallies[engine] = walked(engine, wanted, time.monotonic() + share)
     planted, found = (0, 0)
     if not wanted.no_planted:
         planted, found = find_planted(wanted, time.monotonic() + PLANTED_SECONDS)
@@ -297,7 +300,10 @@ def main() -> int:
         "seed": wanted.seed,
     }
     print(json.dumps(total) if wanted.json else _told(total))
-    return 1 if violations or found < planted else 0
+    untried = [engine for engine, tally in tallies.items() if tally.planned and not tally.points]
+    for engine in untried:
+        print(f"{engine}: there was no time for even one chain; give it --points or more --minutes")
+    return 1 if violations or untried or found < planted else 0
 
 
 def _progress(engine: str, result: dict[str, Any], tally: Tally) -> str:

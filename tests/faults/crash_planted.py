@@ -18,14 +18,16 @@ from shared.bus.kafka_consumer import KafkaConsumer
 from shared.database import Database
 from shared.envelope import Record
 
-LATER_SECONDS = 0.03
+COMMIT_LATER_SECONDS = 0.03
+SEND_LATER_SECONDS = 1.0
+"""Longer than a busy machine takes to delete from the outbox: at that moment the process is killed."""
 
 _tasks: set["asyncio.Task[None]"] = set()
 
 
-def _later(work: Callable[[], Any]) -> None:
+def _later(seconds: float, work: Callable[[], Any]) -> None:
     async def wait() -> None:
-        await asyncio.sleep(LATER_SECONDS)
+        await asyncio.sleep(seconds)
         await work()
 
     task = asyncio.create_task(wait())
@@ -47,7 +49,7 @@ def commit_after_the_answer() -> None:
             if not await transaction.__aexit__(*sys.exc_info()):
                 raise
         else:
-            _later(lambda: transaction.__aexit__(None, None, None))
+            _later(COMMIT_LATER_SECONDS, lambda: transaction.__aexit__(None, None, None))
 
     Database.begin = begin  # type: ignore[method-assign]
 
@@ -59,7 +61,7 @@ def send_without_waiting() -> None:
         honest = bus.send
 
         async def send(self: Bus, records: Sequence[Record]) -> None:
-            _later(lambda: honest(self, records))
+            _later(SEND_LATER_SECONDS, lambda: honest(self, records))
 
         bus.send = send
 
