@@ -14,8 +14,9 @@ from sqlalchemy import func, select
 from services.incidents.incidents.store import incidents
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals import writer as writing
+from services.incidents.signals.continuing import Post
 from services.incidents.signals.expiry import expire
-from services.incidents.signals.recording import Post, record
+from services.incidents.signals.recording import record
 from services.incidents.signals.store import signals
 from services.incidents.signals.writer import Writer
 from shared.clock import rfc3339

@@ -9,13 +9,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Index, Table, Text, bindparam, select, text, tuple_, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Table,
+    Text,
+    bindparam,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.incidents.store import parts
 from services.incidents.metadata import metadata
 from shared.database import UtcDateTime, insert_into
 
+FIRING = text("ends_at IS NULL")
 EXPIRING = text("ends_at IS NULL AND expires_at IS NOT NULL")
 
 episodes = Table(
@@ -28,6 +41,14 @@ episodes = Table(
     Column("ends_at", UtcDateTime),
     Column("told", Boolean, nullable=False),
     Column("expires_at", UtcDateTime),
+    Index(
+        "episodes_firing",
+        "source",
+        "fingerprint",
+        "starts_at",
+        sqlite_where=FIRING,
+        postgresql_where=FIRING,
+    ),
     Index("episodes_expiring", "expires_at", sqlite_where=EXPIRING, postgresql_where=EXPIRING),
 )
 
@@ -73,6 +94,25 @@ async def owners(conn: AsyncConnection, keys: Iterable[tuple[str, str, datetime]
     for some in parts(keys):
         query = select(episodes.c.incident_id).where(_KEY.in_(some))
         found |= set((await conn.execute(query)).scalars())
+    return found
+
+
+_ALERT = tuple_(episodes.c.source, episodes.c.fingerprint)
+
+
+async def firing(
+    conn: AsyncConnection, alerts: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], datetime]:
+    """Since when those of these alerts (source, fingerprint) fire that do."""
+    found: dict[tuple[str, str], datetime] = {}
+    for some in parts(alerts):
+        query = (
+            select(episodes.c.source, episodes.c.fingerprint, func.min(episodes.c.starts_at))
+            .where(_ALERT.in_(some), FIRING)
+            .group_by(episodes.c.source, episodes.c.fingerprint)
+        )
+        for source, fingerprint, start in await conn.execute(query):
+            found[source, fingerprint] = start
     return found
 
 

@@ -4,8 +4,9 @@ from collections import Counter
 from time import monotonic
 
 from services.incidents import metrics
+from services.incidents.signals.continuing import Post
 from services.incidents.signals.limits import Limits, SenderOverItsLimit
-from services.incidents.signals.recording import Post, Written
+from services.incidents.signals.recording import Written
 from services.incidents.signals.writer import SignalStoreUnavailable, Writer
 from shared.auth import Sender
 from shared.refusals import Overloaded

@@ -44,7 +44,7 @@ def _invalid_event(_request: Request, error: BadBody) -> Response:
     return JSONResponse(pagerduty.refused(error), 400)
 
 
-PAGERDUTY = Format(_event, _enqueued, _invalid_event, busy=429, ends_only_what_began=True)
+PAGERDUTY = Format(_event, _enqueued, _invalid_event, busy=429, by_alert=True)
 
 EVENT = {
     "routing_key": "<the integration's key>",
@@ -77,7 +77,7 @@ def _opsgenie(read: Callable[[Sent], Sequence[Said]]) -> Format:
     def refuse(request: Request, error: BadBody) -> Response:
         return JSONResponse(opsgenie.refused(error, request_id_of(request) or ""), 400)
 
-    return Format(read, answer, refuse, busy=429, ends_only_what_began=True)
+    return Format(read, answer, refuse, busy=429, by_alert=True)
 
 
 @router.post(

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.incidents.incidents.incident import OPEN_STATES
 from services.incidents.incidents.store import Change, incidents
 from services.incidents.settings import IncidentsSettings
-from services.incidents.signals.recording import Batch, First, Post, land, load
+from services.incidents.signals.continuing import Post
+from services.incidents.signals.recording import Batch, First, land, load
 from services.incidents.signals.signal import Acknowledgement, Said, Signal
 from services.incidents.signals.store import Alert, Occurrence, occurrence_of
 from shared.context import Context
@@ -43,6 +44,8 @@ async def preview(
     """An outcome for each of these, in their order, were they posted at `ctx.now`. Only reads."""
     signals = [one for one in said if isinstance(one, Signal)]
     batch = await load(conn, [Post(signals, ctx)], settings.reopen_window)
+    read = iter(batch.posts[0].signals)
+    said = [next(read) if isinstance(one, Signal) else one for one in said]
     places = _places(said)
     landed = _landed(batch, places)
     outcomes: list[Outcome] = []

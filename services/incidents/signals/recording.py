@@ -17,6 +17,7 @@ from services.incidents.incidents.episodes import Episode
 from services.incidents.incidents.store import parts
 from services.incidents.signals import store
 from services.incidents.signals.book import Book, signals_context
+from services.incidents.signals.continuing import Post, alert_of, continued, tells_no_start
 from services.incidents.signals.signal import Signal
 from services.incidents.signals.store import (
     Alert,
@@ -28,18 +29,6 @@ from services.incidents.signals.store import (
 )
 from shared.context import Context
 from shared.ids import new_id
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """The signals of one request: all of them are recorded, or none. `ctx.now` is their arrival.
-
-    `ends_only_what_began`: an end of which no beginning is known is dropped, as its format has it.
-    """
-
-    signals: Sequence[Signal]
-    ctx: Context
-    ends_only_what_began: bool = False
 
 
 class Written(NamedTuple):
@@ -58,13 +47,14 @@ class First:
     signal: Signal
     ctx: Context
     repeated: Repeated
-    ends_only_what_began: bool = False
+    by_alert: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Some posts, sorted out, with all that their signals can land in; nothing has landed yet."""
 
+    posts: list[Post]
     book: Book
     new: dict[Occurrence, First]
     known: dict[Occurrence, Stored]
@@ -90,11 +80,12 @@ async def record(
         _revive(batch.book, occurrence, batch.known[occurrence], expires_at, ctx)
     await _save(conn, batch.book, batch.new, batch.repeated)
     # failpoint: ingest.recorded
-    return [_answers(post, batch.new, batch.known, batch.book) for post in posts]
+    return [_answers(post, batch.new, batch.known, batch.book) for post in batch.posts]
 
 
 async def load(conn: AsyncConnection, posts: Sequence[Post], window: timedelta) -> Batch:
     """At least one post, sorted out against what is stored. Only reads."""
+    posts = await _continued(conn, posts)
     known = await store.find(
         conn, {occurrence_of(signal) for post in posts for signal in post.signals}
     )
@@ -102,7 +93,12 @@ async def load(conn: AsyncConnection, posts: Sequence[Post], window: timedelta) 
     book = Book(window, await _catalog(conn, (first.signal for first in new.values())))
     alive = _still_firing(posts, known)
     await _open_book(conn, book, new, alive, known, posts[0].ctx)
-    return Batch(book, new, known, repeated, alive)
+    return Batch(posts, book, new, known, repeated, alive)
+
+
+async def _continued(conn: AsyncConnection, posts: Sequence[Post]) -> list[Post]:
+    unsaid = {alert_of(s) for post in posts for s in post.signals if tells_no_start(post, s)}
+    return continued(posts, await incident_episodes.firing(conn, unsaid)) if unsaid else list(posts)
 
 
 def _sorted_out(
@@ -121,7 +117,7 @@ def _sorted_out(
             else:
                 ctx = signals_context(post.ctx, signal.source)
                 once = Repeated(0, arrived)
-                new[key] = First(new_id("sig"), signal, ctx, once, post.ends_only_what_began)
+                new[key] = First(new_id("sig"), signal, ctx, once, post.by_alert)
                 continue
             count.times += 1
             count.last_seen_at = max(count.last_seen_at, arrived)
@@ -187,7 +183,7 @@ async def _open_book(
 def _ends_nothing(book: Book, first: First) -> bool:
     signal = first.signal
     return (
-        first.ends_only_what_began
+        first.by_alert
         and signal.status == "resolved"
         and not book.knows(Alert(signal.source, signal.fingerprint))
     )

@@ -11,7 +11,8 @@ import msgspec
 from fastapi import Request, Response
 
 from services.incidents.signals import acknowledging, intake
-from services.incidents.signals.recording import Post, Written
+from services.incidents.signals.continuing import Post
+from services.incidents.signals.recording import Written
 from services.incidents.signals.signal import Acknowledgement, BadBody, Said, Signal
 from services.incidents.signals.writer import SignalStoreUnavailable
 from shared.auth import Sender, principal_of
@@ -73,8 +74,8 @@ class Format:
     refuse: Callable[[Request, BadBody], Response] = problem_400
     busy: int = 503
     """The status on which it tries again: 503, or 429 where it knows that."""
-    ends_only_what_began: bool = False
-    """Its ends name no beginning: one of an alert that nobody knows is dropped, and counted."""
+    by_alert: bool = False
+    """It knows alerts and no occurrences of them: see `continuing.Post`."""
 
 
 async def take(request: Request, ctx: Context, form: Format) -> Response:
@@ -93,7 +94,7 @@ async def take(request: Request, ctx: Context, form: Format) -> Response:
     # failpoint: ingest.parsed
     signals = [one for one in said if isinstance(one, Signal)]
     state = request.app.state
-    post = Post(signals, ctx, form.ends_only_what_began)
+    post = Post(signals, ctx, form.by_alert)
     try:
         written = await intake.take_in(state.writer, post, sender, state.limits)
     except Overloaded as error:

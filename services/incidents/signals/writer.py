@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.incidents.settings import IncidentsSettings
-from services.incidents.signals.recording import Post, Written, record
+from services.incidents.signals.continuing import Post
+from services.incidents.signals.recording import Written, record
 from shared.database import UNAVAILABLE, Database
 from shared.refusals import Overloaded
 

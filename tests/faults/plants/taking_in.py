@@ -8,8 +8,9 @@ from services.incidents.incidents import commands
 from services.incidents.incidents.store import Change
 from services.incidents.signals import intake, queries, recording, writer
 from services.incidents.signals import store as signal_store
+from services.incidents.signals.continuing import Post
 from services.incidents.signals.queries import SignalView
-from services.incidents.signals.recording import Post, Written
+from services.incidents.signals.recording import Written
 from services.incidents.signals.writer import TooManySignalsWaiting, Writer
 from shared.database import UNAVAILABLE
 from shared.refusals import NotFound

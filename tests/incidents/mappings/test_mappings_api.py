@@ -130,9 +130,14 @@ async def test_trying_leaves_no_trace(client: httpx.AsyncClient, db: Database, a
     assert await counted(db, tables) == before
 
 
-async def test_what_fires_joins_its_open_incident(client: httpx.AsyncClient, at: str) -> None:
+async def test_what_fires_without_a_start_repeats_what_fires_already(
+    client: httpx.AsyncClient, clock: MovingClock, at: str
+) -> None:
     stored = await post(client, starts_at=at)
-    assert await tried(client, {"t": "x"}) == [f"joins incident {stored['incident_id']}"]
+    assert await tried(client, {"t": "x"}) == [f"repeat of {stored['id']}"]
+    later = rfc3339(clock.now - timedelta(seconds=1))
+    joins = f"joins incident {stored['incident_id']}"
+    assert await tried(client, {"t": "x", "at": later}) == [joins]
 
 
 async def test_what_is_stored_is_a_repeat(client: httpx.AsyncClient, at: str) -> None:
@@ -184,7 +189,7 @@ async def test_signals_of_one_body_see_each_other(client: httpx.AsyncClient, at:
     assert await tried(client, body) == [
         "opens an incident",
         "repeat of signals[0]",
-        "joins the incident that signals[0] opens",
+        "repeat of signals[0]",
         "resolves the incident that signals[0] opens",
         "nothing is open to acknowledge",
         "opens an incident",
