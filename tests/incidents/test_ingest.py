@@ -178,9 +178,9 @@ async def test_concurrent_posts_share_commits_and_each_gets_its_own_answer(
 ) -> None:
     batches: list[int] = []
 
-    async def counted(conn: Any, posts: list[Post], window: timedelta) -> Any:
+    async def counted(conn: Any, posts: list[Post], window: timedelta, *how: Any) -> Any:
         batches.append(len(posts))
-        return await record(conn, posts, window)
+        return await record(conn, posts, window, *how)
 
     monkeypatch.setattr(writing, "record", counted)
     answers = await asyncio.gather(
