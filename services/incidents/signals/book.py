@@ -91,6 +91,7 @@ class Book:
 
     def _land(self, alert: Alert, episode: Episode, signal: Signal | None, ctx: Context) -> None:
         standings = self._standings(alert)
+        changed: list[str] = []
         for landing in land(standings, episode, self.window):
             change = self._changed(landing, signal, standings, alert, ctx)
             for step in landing.steps:
@@ -98,7 +99,9 @@ class Book:
             self.changes[change.incident.id] = change
             for moved in landing.moved:
                 self.hold(alert, moved, change.incident.id)
-            self._judge(alert, change.incident.id, ctx)
+            changed.append(change.incident.id)
+        for incident_id in changed:  # once each has the episodes that it keeps
+            self._judge(alert, incident_id, ctx)
 
     def _judge(self, alert: Alert, incident_id: str, ctx: Context) -> None:
         """Bring in line with its episodes whether the incident is silenced."""
