@@ -14,7 +14,8 @@ from services.incidents.incidents.incident import Incident
 from services.incidents.incidents.store import incident_of, incidents, parts
 from services.incidents.signals import store
 from services.incidents.signals.silencing import judged, labels_of_named
-from services.incidents.silences.domain import Silence, Silences, compiled_silences
+from services.incidents.silences.cover import Silences, compiled_silences
+from services.incidents.silences.domain import Silence
 from shared.database import Database
 
 PAGE = 500

@@ -17,12 +17,12 @@ from services.incidents.incidents.episodes import Episode, Held, Silenced
 from services.incidents.incidents.store import parts
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals import store
-from services.incidents.signals.book import Book, IsSilenced, signals_context
+from services.incidents.signals.book import Book, IsSilenced, never, signals_context
 from services.incidents.signals.signal import Signal
 from services.incidents.signals.store import Alert, Named
 from services.incidents.silences import store as silence_store
+from services.incidents.silences.cover import Silences
 from services.incidents.silences.current import readable
-from services.incidents.silences.domain import Silences
 from services.incidents.silences.matching import labels_of
 from shared.context import Context
 from shared.database import Database
@@ -36,6 +36,8 @@ silences as they were two seconds before; an end that is heard of here is looked
 
 def by_silences(silences: Silences) -> IsSilenced:
     """The decision for signals, by these silences. Pure."""
+    if not silences:
+        return never
 
     def is_silenced(
         signal: Signal, entry: Service | None, episode: Episode, now: datetime

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 import structlog
 
 from services.incidents.silences import store
-from services.incidents.silences.domain import NONE, Silence, Silences, compiled_silences
+from services.incidents.silences.cover import NONE, Silences, compiled_silences
+from services.incidents.silences.domain import Silence
 from shared.database import UNAVAILABLE, Database
 
 logger = structlog.get_logger(__name__)

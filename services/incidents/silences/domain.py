@@ -5,15 +5,14 @@ of so many minutes, each beginning at the same time of day in its time zone: whe
 forward over it, as much later as they are put; where they are put back, the first time.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 from zoneinfo import ZoneInfo
 
-from services.incidents.silences.matching import Holds, Matcher, compiled
+from services.incidents.silences.matching import Matcher
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -56,13 +55,6 @@ class Silence:
         return min(self.ends_at, self.ended_at or self.ends_at)
 
 
-class Cover(NamedTuple):
-    """By which silence a moment is covered, and from when on by none."""
-
-    by: str
-    until: datetime
-
-
 @lru_cache(maxsize=1_000)
 def zone(name: str) -> ZoneInfo:
     """The time zone of that name. Raises UnknownTimezone."""
@@ -93,55 +85,3 @@ def _windows(recurrence: Recurrence, at: datetime) -> Iterable[tuple[datetime, d
         if DAYS[day.weekday()] in recurrence.days:
             begin = datetime.combine(day, recurrence.begins, there).astimezone(UTC)
             yield begin, begin + recurrence.lasts
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    silence: Silence
-    holds: Holds
-
-    def end(self, labels: Mapping[str, str], at: datetime) -> datetime | None:
-        """The end of its window around that moment, if it is one of such labels. Cheapest first."""
-        silence = self.silence
-        about = silence.starts_at <= at < silence.over_at and self.holds(labels)
-        return holds_until(silence, at) if about else None
-
-
-@dataclass(frozen=True, slots=True)
-class Silences:
-    """Silences, compiled: they answer for a signal in microseconds."""
-
-    _by_end: Sequence[_Compiled] = ()
-    _ends: Sequence[datetime] = field(default=())
-
-    def cover(self, labels: Mapping[str, str], at: datetime, to: datetime) -> Cover | None:
-        """Whether a silence of these labels holds `at` that moment, and for how long without a pause,
-        looked at up to `to`. Silences that meet or overlap go on from each other."""
-        first: str | None = None
-        moment, to = at, max(at, to)
-        later = self._by_end[bisect_right(self._ends, at) :]
-        while first is None or moment <= to:
-            ends = [(end, one.silence.id) for one in later if (end := one.end(labels, moment))]
-            if not ends:
-                break
-            moment, by = max(ends)
-            first = first or by
-        return None if first is None else Cover(first, moment)
-
-    def __len__(self) -> int:
-        return len(self._by_end)
-
-
-NONE = Silences()
-
-
-def compiled_silences(silences: Iterable[Silence]) -> Silences:
-    """These, ready to answer. Raises BadExpression or UnknownTimezone."""
-    by_end = sorted((_one(silence) for silence in silences), key=lambda one: one.silence.over_at)
-    return Silences(by_end, [one.silence.over_at for one in by_end])
-
-
-def _one(silence: Silence) -> _Compiled:
-    if silence.recurrence is not None:
-        zone(silence.recurrence.timezone)
-    return _Compiled(silence, compiled(silence.matchers))

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from services.incidents.silences.domain import (
     DAYS,
-    Cover,
     Day,
     Recurrence,
     Silence,
     UnknownTimezone,
-    compiled_silences,
     holds_until,
     zone,
 )
@@ -165,37 +163,3 @@ def test_a_window_holds_when_one_of_all_windows_does(window: Recurrence, at: dat
     if until is not None:
         assert at < until <= at + window.lasts
         assert brute(window, until - timedelta(microseconds=1))
-
-
-spans = st.tuples(st.integers(-60, 120), st.integers(1, 60))
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(spans, max_size=6), st.integers(-10, 60), st.integers(0, 120))
-def test_silences_that_meet_or_overlap_cover_without_a_pause(
-    stated: list[tuple[int, int]], at: int, more: int
-) -> None:
-    some = [
-        silence(f"sil_{n}", starts_at=NOON + minutes(a), ends_at=NOON + minutes(a + b))
-        for n, (a, b) in enumerate(stated)
-    ]
-    held = {m for a, b in stated for m in range(a, a + b)}
-    found = compiled_silences(some).cover(LABELS, NOON + minutes(at), NOON + minutes(at + more))
-    assert (found is not None) is (at in held)
-    if found is not None:
-        until = int((found.until - NOON) / minutes(1))
-        assert all(m in held for m in range(at, until))
-        assert until not in held or until > at + more
-        assert (
-            compiled_silences(some[::-1]).cover(
-                LABELS, NOON + minutes(at), NOON + minutes(at + more)
-            )
-            == found
-        )
-
-
-def test_only_silences_of_such_labels_cover() -> None:
-    some = compiled_silences([silence()])
-    assert some.cover(LABELS, NOON, NOON) == Cover("sil_1", NOON + minutes(60))
-    assert some.cover({"alertname": "CPU"}, NOON, NOON) is None
-    assert some.cover({}, NOON, NOON) is None

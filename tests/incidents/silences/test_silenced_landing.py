@@ -17,7 +17,8 @@ from services.incidents.signals.recording import First, land
 from services.incidents.signals.signal import Signal
 from services.incidents.signals.silencing import by_silences, judged
 from services.incidents.signals.store import Alert, Repeated
-from services.incidents.silences.domain import Silence, Silences, compiled_silences
+from services.incidents.silences.cover import Silences, compiled_silences
+from services.incidents.silences.domain import Silence
 from services.incidents.silences.matching import Matcher
 from shared.context import Context
 
