@@ -239,7 +239,7 @@ async def test_one_bad_post_does_not_reject_its_neighbours(
 async def test_beyond_the_bound_a_post_is_refused_before_it_is_written(
     app: FastAPI, client: httpx.AsyncClient, db: Database
 ) -> None:
-    app.state.writer = Writer(db, IncidentsSettings(max_waiting_signals=1))
+    app.state.writer = Writer(db, IncidentsSettings(max_waiting_signals=1), app.state.silences)
     native = [client.post("/v1/signals", json={**FIRING, "fingerprint": f"f{n}"}) for n in range(9)]
     answers = await asyncio.gather(*native)
     refused = [answer for answer in answers if answer.status_code == 429]
