@@ -48,8 +48,8 @@ def store_part_of_a_batch() -> AbstractContextManager[Any]:
 def refuse_after_the_commit() -> AbstractContextManager[Any]:
     take_in = intake.take_in
 
-    async def then_refuse(for_writer: Writer, post: Post) -> list[Written]:
-        written = await take_in(for_writer, post)
+    async def then_refuse(for_writer: Writer, post: Post, *how: Any) -> list[Written]:
+        written = await take_in(for_writer, post, *how)
         if any(one.fingerprint == ONLY_ONCE for one in post.signals):
             raise TooManySignalsWaiting("Too many signals are waiting; send it again.")
         return written
