@@ -99,12 +99,12 @@ def silence_of(episodes: Iterable[Episode]) -> str | datetime:
     It is silenced when each of them is, for as long as it fired. An end without a start of its own
     often names nothing but its alert, so it decides only where there is nothing else.
     """
-    ordered = sorted(episodes, key=lambda one: one.starts_at)
-    counted = [one for one in ordered if not one.is_mere_end] or ordered
+    known = list(episodes)
+    counted = [one for one in known if not one.is_mere_end] or known
     heard = [one.heard_at for one in counted if one.heard_at is not None]
     if heard:
         return min(heard)
-    first = counted[0].silenced
+    first = min(counted, key=lambda one: one.starts_at).silenced
     assert first is not None, "an episode without a silence is heard from its start"
     return first.by
 
