@@ -28,6 +28,8 @@ ROADMAP_GROUP = "feedback.roadmap"
 INCIDENT_TYPES = types_of(
     incidents.IncidentOpened,
     incidents.IncidentRedated,
+    incidents.IncidentSilenced,
+    incidents.IncidentUnsilenced,
     incidents.IncidentSeverityChanged,
     incidents.IncidentImpactAssessed,
     incidents.IncidentServiceAssigned,
@@ -55,9 +57,6 @@ ROADMAP_TYPES = types_of(
     roadmap.ItemRegressed,
 )
 
-
-OPENINGS = (incidents.IncidentOpened, incidents.IncidentRedated)
-"""What of an incident says that time goes on; the rest of its events may only follow closely."""
 
 SERVICE = "service:"
 """How the actor of an event begins that no person caused."""
@@ -94,7 +93,7 @@ def subscriptions(clock: Clock) -> tuple[Subscription, Subscription]:
 async def take_incidents(conn: AsyncConnection, events: Sequence[Event], clock: Clock) -> None:
     """Incidents become evidence; themes and outcomes are assessed once for the whole batch."""
     now = clock()
-    opened = [event.time for event in events if isinstance(event.data, OPENINGS)]
+    opened = [at for event in events if (at := _begun(event)) is not None]
     as_of = await evidence.advance_horizon(conn, opened, now, [event.time for event in events])
     placed = await place(conn, events, now, as_of)
     if placed.unknown:
@@ -152,6 +151,17 @@ async def _on_item(
 
 def _context(event: Event, clock: Clock) -> Context:
     return Context.following(event, service="feedback", now=clock())
+
+
+def _begun(event: Event) -> datetime | None:
+    """When something began that counts, by what the event itself says: no order changes that."""
+    match event.data:
+        case incidents.IncidentUnsilenced(opened_at=opened_at):
+            return opened_at
+        case incidents.IncidentOpened() | incidents.IncidentRedated() as said:
+            return None if said.silenced_by else event.time
+        case _:
+            return None
 
 
 def _decided_by_a_person(said: Contract) -> bool:

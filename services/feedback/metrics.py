@@ -11,6 +11,9 @@ from services.feedback.themes.store import themes
 
 themes_known = Gauge("feedback_themes", "Themes, by state.", ["state"])
 evidence_rows = Gauge("feedback_evidence_rows", "Rows of the ledger, by kind.", ["kind"])
+evidence_silenced = Gauge(
+    "feedback_evidence_silenced", "Rows of the ledger that a silence keeps from being evidence."
+)
 outcomes_known = Gauge("feedback_outcomes", "Outcomes of delivered items, by verdict.", ["verdict"])
 detections = Gauge(
     "feedback_detections",
@@ -34,6 +37,8 @@ async def measure(conn: AsyncConnection) -> None:
         gauge.clear()
         for value, count in await conn.execute(select(column, func.count()).group_by(column)):
             gauge.labels(value).set(count)
+    silenced = select(func.count()).select_from(evidence).where(evidence.c.silenced)
+    evidence_silenced.set((await conn.execute(silenced)).scalar_one())
     detections.clear()
     holds = escalations.c.fell_at.is_(None)
     query = select(escalations.c.detector, holds.label("holds"), func.count())

@@ -22,6 +22,8 @@ from services.incidents.signals import senders_api as senders
 from services.incidents.signals.hot_route import hot_first
 from services.incidents.signals.limits import Limits
 from services.incidents.signals.writer import Writer
+from services.incidents.silences import api as silences
+from services.incidents.silences.current import CurrentSilences
 from shared.clock import Clock, utc_now
 from shared.database import Database
 from shared.http.dead_letters import router_of
@@ -51,12 +53,14 @@ def create_app(
         catalog.router,
         changes.router,
         mappings.router,
+        silences.router,
         router_of(NAME, [SUBSCRIPTION]),
     ]
     first = partial(hot_first, routes=[route for some in hot for route in some.routes])
     app = create_service(NAME, "Incidents", db, routers, clock, first=first)
     app.state.settings = settings or IncidentsSettings()
     app.state.mappings = Mappings(db)
-    app.state.writer = Writer(db, app.state.settings)
+    app.state.silences = CurrentSilences(db)
+    app.state.writer = Writer(db, app.state.settings, app.state.silences)
     app.state.limits = Limits()
     return app

@@ -28,8 +28,14 @@ signals_skewed = Counter(
 signals_expired = Counter(
     "signals_expired_total", "Firing alerts that ended because they weren't sent again."
 )
+signals_silenced = Counter(
+    "signals_silenced_total", "Signals whose alert began in a silence; stored like any other."
+)
 signals_stored = Gauge("signals_stored", "Signals stored, without their repeats.")
 incidents_open = Gauge("incidents_open", "Incidents open, acknowledged or mitigated.", ["severity"])
+incidents_silenced = Gauge(
+    "incidents_silenced", "Incidents all of which fell into silences, open or over."
+)
 incidents_unassigned = Gauge(
     "incidents_unassigned", "Incidents whose service the catalog doesn't know."
 )
@@ -49,6 +55,7 @@ async def measure(conn: AsyncConnection) -> None:
         func.count().label("opened"),
         func.count().filter(incidents.c.state.in_(OPEN_STATES)).label("still_open"),
         func.count().filter(incidents.c.product == UNASSIGNED).label("unassigned"),
+        func.count(incidents.c.silenced_by).label("silenced"),
         func.sum(incidents.c.resolutions).label("resolutions"),
         func.sum(incidents.c.reopenings).label("reopenings"),
     ).group_by(incidents.c.severity)
@@ -58,6 +65,7 @@ async def measure(conn: AsyncConnection) -> None:
         incidents_open.labels(severity).set(row.still_open if row else 0)
         _raise(incidents_opened.labels(severity), row.opened if row else 0)
     incidents_unassigned.set(sum(row.unassigned for row in rows.values()))
+    incidents_silenced.set(sum(row.silenced for row in rows.values()))
     _raise(incidents_resolved, sum(row.resolutions for row in rows.values()))
     _raise(incidents_reopened, sum(row.reopenings for row in rows.values()))
     stored = (await conn.execute(select(func.count()).select_from(signals))).scalar_one()

@@ -5,6 +5,7 @@ from services.incidents.app import NAME
 from services.incidents.incidents.adoption import adopt, waiting
 from services.incidents.incidents.consumers import SUBSCRIPTION
 from services.incidents.settings import IncidentsSettings
+from services.incidents.signals import silencing
 from services.incidents.signals.expiry import BATCH, expire
 from shared.bus.bus import Bus
 from shared.clock import Clock, utc_now
@@ -19,6 +20,7 @@ from shared.supervisor import Beat, Job, every
 from shared.upkeep import Upkeep
 
 EXPIRY_SECONDS = 5
+SILENCES_SECONDS = 5
 ADOPTION_SECONDS = 5
 GAUGES_SECONDS = 10
 
@@ -45,6 +47,10 @@ def jobs(
 
         await every(EXPIRY_SECONDS, expire_some)(beat)
 
+    async def review_silenced() -> None:
+        while await silencing.review(db, chosen, clock()) == silencing.BATCH:
+            continue
+
     async def adopt_some() -> None:
         request = new_id("req")
         async with db.read() as conn:
@@ -65,6 +71,7 @@ def jobs(
         ),
         f"{NAME}.pruning": lambda beat: prune_forever(db, kept, beat),
         f"{NAME}.expiry": expire_all,
+        f"{NAME}.silences": every(SILENCES_SECONDS, review_silenced),
         f"{NAME}.adoption": every(ADOPTION_SECONDS, adopt_some),
         f"{NAME}.gauges": every(GAUGES_SECONDS, measure),
     }

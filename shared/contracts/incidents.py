@@ -59,6 +59,8 @@ class IncidentOpened(IncidentEvent):
     labels: dict[str, str] = {}
     linked: bool = False
     """True when it opened with a link to a problem, a change or an item."""
+    silenced_by: str | None = None
+    """The silence that it fell into: it counts for nothing until it is unsilenced."""
 
 
 class IncidentRedated(IncidentEvent):
@@ -66,6 +68,30 @@ class IncidentRedated(IncidentEvent):
 
     TYPE: ClassVar[str] = "groundswell.incident.redated.v1"
     was_opened_at: datetime
+    silenced_by: str | None = None
+    """As in `incident.opened`: the silence that it falls into as far as is known by now."""
+
+
+class IncidentSilenced(IncidentEvent):
+    """What is known by now says that all of it fell into a silence: it counts for nothing after all.
+
+    `at` is when it began.
+    """
+
+    TYPE: ClassVar[str] = "groundswell.incident.silenced.v1"
+    silenced_by: str
+
+
+class IncidentUnsilenced(IncidentEvent):
+    """It fires where no silence holds: it counts like any other, from its beginning on.
+
+    `at` is when a silence first held no longer, or what isn't silenced joined it.
+    """
+
+    TYPE: ClassVar[str] = "groundswell.incident.unsilenced.v1"
+    was_silenced_by: str
+    opened_at: datetime
+    """When it began: as of then it counts."""
 
 
 class IncidentAcknowledged(IncidentEvent):
@@ -155,6 +181,8 @@ EVENTS: tuple[type[Contract], ...] = (
     ServiceChanged,
     IncidentOpened,
     IncidentRedated,
+    IncidentSilenced,
+    IncidentUnsilenced,
     IncidentAcknowledged,
     IncidentAssigned,
     IncidentSeverityChanged,

@@ -22,7 +22,8 @@ def story(rng: random.Random, incident_id: str, first: float, last: float) -> li
         "severity": severity,
         "customers_affected": rng.choice([None, rng.randrange(90)]),
     }
-    life = [opened(incident_id, at, **said)]
+    hushed = rng.random() < 0.2
+    life = [opened(incident_id, at, **said, silenced_by="sil_1" if hushed else None)]
 
     def later(hours: int) -> datetime:
         return life[-1].time + timedelta(hours=rng.randrange(1, hours))
@@ -34,7 +35,17 @@ def story(rng: random.Random, incident_id: str, first: float, last: float) -> li
         life.append(reassigned(incident_id, 2, later(9), rng.choice(SERVICES)))
     if rng.random() < 0.25:
         start = min(at + timedelta(hours=rng.randrange(-300, 300)), day(last))
-        life.append(redated(incident_id, len(life) + 1, start, at))
+        life.append(
+            redated(incident_id, len(life) + 1, start, at, silenced_by="sil_1" if hushed else None)
+        )
+        at = start
+    if not hushed and rng.random() < 0.15:
+        add(incidents.IncidentSilenced, at, silenced_by="sil_1")
+        hushed = True
+    if hushed and rng.random() < 0.6:
+        said_again = {"was_silenced_by": "sil_1", "opened_at": at}
+        add(incidents.IncidentUnsilenced, later(30), **said_again)
+        hushed = False
     if rng.random() < 0.2:
         add(incidents.IncidentSeverityChanged, later(9), severity="high", was=severity)
     if rng.random() < 0.2:

@@ -25,6 +25,7 @@ from services.feedback import worker as feedback_worker
 from services.gateway import app as gateway
 from services.incidents import worker as incidents_worker
 from services.incidents.signals.writer import Writer
+from services.incidents.silences.current import CurrentSilences
 from services.roadmap import worker as roadmap_worker
 from shared.database import Database
 from shared.settings import Settings
@@ -46,6 +47,7 @@ class Wiring:
 def hasten() -> None:
     """Let the timers come round often enough for a life of a second."""
     incidents_worker.EXPIRY_SECONDS = TIMER_SECONDS
+    incidents_worker.SILENCES_SECONDS = TIMER_SECONDS
     incidents_worker.ADOPTION_SECONDS = TIMER_SECONDS
     feedback_worker.REVIEW_SECONDS = TIMER_SECONDS
     roadmap_worker.WAKE_SECONDS = TIMER_SECONDS
@@ -91,7 +93,8 @@ def refresh(wiring: Wiring) -> None:
     for db in wiring.dbs.values():
         db.published = asyncio.Event()
     state = wiring.services["incidents"].state
-    state.writer = Writer(wiring.dbs["incidents"], state.writer.settings)
+    state.silences = CurrentSilences(wiring.dbs["incidents"])
+    state.writer = Writer(wiring.dbs["incidents"], state.writer.settings, state.silences)
 
 
 async def _live(settings: Settings, use: Callable[[str, str], None] | None) -> None:

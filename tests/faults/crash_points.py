@@ -30,6 +30,7 @@ MOST_HITS = {
     "dead_letters.": 3,
     "command.answered_before": 4,
     "expiry.": 2,
+    "silences.": 2,
     "wake.": 2,
     "adoption.": 4,
     "review.outcome_saved": 3,

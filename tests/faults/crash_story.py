@@ -128,6 +128,19 @@ def expiring(teller: Teller) -> Step:
     yield [Ask("/api/v2/alerts", body, kind="alert", mark=mark)]
 
 
+def silenced(teller: Teller) -> Step:
+    """An alert fires in a silence that is over in a moment, and goes on."""
+    now, service = utc_now(), f"quiet-{uuid.uuid4().hex[:12]}"
+    terms = {
+        "comment": "a moment's work",
+        "matchers": [{"label": "service", "value": service}],
+        "starts_at": rfc3339(now - timedelta(minutes=1)),
+        "ends_at": rfc3339(now + timedelta(seconds=LAST_SECONDS)),
+    }
+    yield [_command("/v1/silences", terms)]
+    yield [_posted([_alert(service, "Quiet", now - timedelta(seconds=5))])]
+
+
 def incident(teller: Teller) -> Step:
     """A person opens an incident and sees it through, asking the same thing twice on the way."""
     mark = f"mark-{uuid.uuid4().hex}"
@@ -230,6 +243,7 @@ STEPS: dict[str, Callable[[Teller], Step]] = {
         again,
         resolved,
         expiring,
+        silenced,
         incident,
         feedback,
         recurring,
@@ -245,6 +259,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "command": ("incident", "feedback", "candidate"),
     "idempotency": ("incident", "feedback", "candidate"),
     "expiry": ("expiring",),
+    "silences": ("silenced",),
     "wake": ("snooze",),
     "adoption": ("adoption",),
     "review.outcome_saved": ("recurring",),

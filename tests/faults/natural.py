@@ -72,10 +72,12 @@ def _sorted(rows: Any) -> list[Natural]:
 
 def _incident(row: Row[Any], names: Names, stored: Stored) -> Natural:
     themes = {one.incident_id: one.theme_id for one in stored["incident_themes"]}
+    silenced = row.silenced_by is not None
     return {
         **_picked(row, "source", "fingerprint", "external_ref", "title", "service", "product"),
         **_picked(row, "severity", "state", "opened_at", "resolved_at"),
-        "theme": names.theme(themes.get(row.id)),
+        "silenced": silenced,
+        "theme": None if silenced else names.theme(themes.get(row.id)),
     }
 
 

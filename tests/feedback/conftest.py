@@ -72,8 +72,11 @@ def reassigned(
     return of_incident(incidents.IncidentServiceAssigned, incident_id, version, at, **said, **was)
 
 
-def redated(incident_id: str, version: int, at: datetime, was: datetime) -> Event:
-    return of_incident(incidents.IncidentRedated, incident_id, version, at, was_opened_at=was)
+def redated(
+    incident_id: str, version: int, at: datetime, was: datetime, silenced_by: str | None = None
+) -> Event:
+    said = {"was_opened_at": was, "silenced_by": silenced_by}
+    return of_incident(incidents.IncidentRedated, incident_id, version, at, **said)
 
 
 def recurring(count: int, first: float = 0.0, prefix: str = "inc", **said: Any) -> list[Event]:

@@ -179,9 +179,9 @@ async def test_concurrent_posts_share_commits_and_each_gets_its_own_answer(
 ) -> None:
     batches: list[int] = []
 
-    async def counted(conn: Any, posts: list[Post], window: timedelta) -> Any:
+    async def counted(conn: Any, posts: list[Post], window: timedelta, *how: Any) -> Any:
         batches.append(len(posts))
-        return await record(conn, posts, window)
+        return await record(conn, posts, window, *how)
 
     monkeypatch.setattr(writing, "record", counted)
     answers = await asyncio.gather(
@@ -207,8 +207,8 @@ async def test_an_answer_is_given_only_after_the_commit(
 ) -> None:
     """A crash between writing and committing must not have answered anybody."""
 
-    async def dies(conn: Any, posts: list[Post], window: timedelta) -> Any:
-        await record(conn, posts, window)
+    async def dies(conn: Any, posts: list[Post], window: timedelta, *how: Any) -> Any:
+        await record(conn, posts, window, *how)
         raise RuntimeError("the process dies before the commit")
 
     monkeypatch.setattr(writing, "record", dies)
@@ -224,10 +224,10 @@ async def test_an_answer_is_given_only_after_the_commit(
 async def test_one_bad_post_does_not_reject_its_neighbours(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def picky(conn: Any, posts: list[Post], window: timedelta) -> Any:
+    async def picky(conn: Any, posts: list[Post], window: timedelta, *how: Any) -> Any:
         if any(signal.title == "poison" for post in posts for signal in post.signals):
             raise RuntimeError("this one can't be stored")
-        return await record(conn, posts, window)
+        return await record(conn, posts, window, *how)
 
     monkeypatch.setattr(writing, "record", picky)
     titles = ["a", "b", "poison", "c", "d"]
@@ -240,7 +240,7 @@ async def test_one_bad_post_does_not_reject_its_neighbours(
 async def test_beyond_the_bound_a_post_is_refused_before_it_is_written(
     app: FastAPI, client: httpx.AsyncClient, db: Database
 ) -> None:
-    app.state.writer = Writer(db, IncidentsSettings(max_waiting_signals=1))
+    app.state.writer = Writer(db, IncidentsSettings(max_waiting_signals=1), app.state.silences)
     native = [client.post("/v1/signals", json={**FIRING, "fingerprint": f"f{n}"}) for n in range(9)]
     answers = await asyncio.gather(*native)
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -284,7 +284,7 @@ async def test_signals_are_listed_and_filtered(client: httpx.AsyncClient) -> Non
 async def test_without_a_database_nobody_is_told_that_it_was_taken(
     client: httpx.AsyncClient, clock: MovingClock, monkeypatch: pytest.MonkeyPatch, db: Database
 ) -> None:
-    async def fails(conn: Any, posts: list[Post], window: timedelta) -> Any:
+    async def fails(conn: Any, posts: list[Post], window: timedelta, *how: Any) -> Any:
         raise OSError("disk I/O error")
 
     monkeypatch.setattr(writing, "record", fails)

@@ -30,6 +30,23 @@ LATE_SERVICE = "reports-service"
 
 PAINS = ("checkout", "search", "login", "reports")
 
+NOT_CRITICAL = {"label": "severity", "op": "!=", "value": "critical"}
+SILENCES: tuple[dict[str, Any], ...] = (
+    {
+        "comment": "everything moves",
+        "matchers": [{"label": "service", "op": "=~", "value": "(search|reports)-service"}],
+        "starts_at": rfc3339(BEGINS + timedelta(days=24)),
+        "ends_at": rfc3339(BEGINS + timedelta(days=29)),
+    },
+    {
+        "comment": "nightly work",
+        "matchers": [NOT_CRITICAL, {"label": "service", "value": "checkout-service"}],
+        "starts_at": rfc3339(BEGINS),
+        "ends_at": rfc3339(ENDS),
+        "recurrence": {"days": ["mon", "tue", "fri"], "from": "22:00", "minutes": 600},
+    },
+)
+
 BLANK = "   "
 """A title that no sender may state: the whole of its post is refused."""
 
@@ -52,6 +69,8 @@ class Story:
 
     first: tuple[Post, ...]
     second: tuple[Post, ...]
+    silences: tuple[dict[str, Any], ...] = ()
+    """Made before anything is told."""
 
 
 def story(dice: random.Random) -> Story:
@@ -62,7 +81,9 @@ def story(dice: random.Random) -> Story:
             signals += _alert(dice, pain, number)
     first = [one for one in signals if (one.ends_at or one.starts_at) < HALFTIME]
     second = [one for one in signals if (one.ends_at or one.starts_at) >= HALFTIME]
-    return Story(_posts(dice, first), _posts(dice, second))
+    told = _posts(dice, first), _posts(dice, second)
+    silences = dice.sample(SILENCES, dice.randint(0, len(SILENCES)))
+    return Story(*told, tuple(silences))
 
 
 def _alert(dice: random.Random, pain: str, number: int) -> list[Stated]:
@@ -128,6 +149,12 @@ async def register(client: httpx.AsyncClient, name: str, product: str) -> None:
     body = {"product": product, "tier": 2}
     answer = await client.put(f"/v1/catalog/services/{name}", json=body)
     assert answer.is_success, answer.text
+
+
+async def make_silences(client: httpx.AsyncClient, story: Story) -> None:
+    for one in story.silences:
+        answer = await client.post("/v1/silences", json=one)
+        assert answer.is_success, answer.text
 
 
 Act = Callable[[httpx.AsyncClient, dict[str, Any]], Awaitable[None]]

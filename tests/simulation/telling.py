@@ -16,7 +16,15 @@ from tests.faults.checker import check, check_moving
 from tests.faults.client import RETRIED, Sender
 from tests.faults.history import History
 from tests.faults.natural import Natural, natural
-from tests.simulation.story import LATE_SERVICE, Post, Story, decide, register, register_services
+from tests.simulation.story import (
+    LATE_SERVICE,
+    Post,
+    Story,
+    decide,
+    make_silences,
+    register,
+    register_services,
+)
 from tests.simulation.world import APPS, FAILING, Break, Died, World
 
 MOST_POISON = 5
@@ -46,6 +54,7 @@ async def tell_plainly(world: World, story: Story) -> Told:
     """Everything in order, each signal through to its last effect before the next one comes."""
     teller = Teller(world, random.Random(0))
     await register_services(world.client("incidents"))
+    await make_silences(world.client("incidents"), story)
     halftime = await teller.plainly(story.first)
     await decide(world.client("roadmap"))
     await register(world.client("incidents"), LATE_SERVICE, "Insight")
@@ -56,6 +65,7 @@ async def tell_wildly(world: World, story: Story, dice: random.Random) -> Told:
     """In an order, and with faults, that the dice decide. Raises what the checker finds."""
     teller = Teller(world, dice)
     await register_services(world.client("incidents"))
+    await make_silences(world.client("incidents"), story)
     halftime = await teller.wildly(story.first)
     await decide(world.client("roadmap"))
     await register(world.client("incidents"), LATE_SERVICE, "Insight")

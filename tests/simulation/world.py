@@ -28,8 +28,10 @@ from services.incidents import app as incidents_app
 from services.incidents.incidents.adoption import adopt
 from services.incidents.incidents.consumers import SUBSCRIPTION as INCIDENTS_SUBSCRIPTION
 from services.incidents.settings import IncidentsSettings
+from services.incidents.signals import silencing
 from services.incidents.signals.expiry import expire
 from services.incidents.signals.writer import Writer
+from services.incidents.silences.current import CurrentSilences
 from services.roadmap import app as roadmap_app
 from services.roadmap import worker as roadmap_worker
 from services.roadmap.consumers import SUBSCRIPTION as ROADMAP_SUBSCRIPTION
@@ -219,6 +221,7 @@ class World:
             await roadmap_worker.wake(service.db, clock)
         else:
             await expire(service.db, IncidentsSettings(), clock())
+            await silencing.review(service.db, IncidentsSettings(), clock())
             async with service.db.begin() as conn:
                 await adopt(conn, Context(name, f"service:{name}", clock(), new_id("req")))
 
@@ -264,7 +267,8 @@ def _app(name: str, db: Database, clock: Clock) -> FastAPI:
     app = _built[name]
     app.state.db, app.state.clock = db, clock
     if name == "incidents":
-        app.state.writer = Writer(db, app.state.settings)
+        app.state.silences = CurrentSilences(db)
+        app.state.writer = Writer(db, app.state.settings, app.state.silences)
     return app
 
 

@@ -58,6 +58,10 @@ def sow(system: System) -> Things:
             for n, text in enumerate(["Cards are declined", "Checkout hangs", "Where is my money"])
             for placed in ({"service": SERVICE, "product": PRODUCT}, {})
         ]
+        until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        nobody = [{"label": "node", "value": "nobody's"}]
+        terms = {"comment": "moving", "matchers": nobody, "ends_at": until}
+        silences = [post("/v1/silences", terms) for _ in range(8)]
         objectives = [post("/v1/objectives", {"title": f"Fewer declines {n}"}) for n in range(2)]
         themes = eventually(lambda: _list(client, "/v1/themes", 2), "a theme")
         evidence = eventually(
@@ -94,6 +98,7 @@ def sow(system: System) -> Things:
             "candidate_id": [one["id"] for one in candidates],
             "item_id": [one["id"] for one in items],
             "objective_id": [one["id"] for one in objectives],
+            "silence_id": [one["id"] for one in silences],
             "name": [SERVICE, "ledger"],
             "mapping_name": [SERVICE, "ledger"],
             "detector": ["recurrence", "demand"],

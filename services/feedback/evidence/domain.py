@@ -15,6 +15,8 @@ from shared.contracts.incidents import (
     IncidentResolved,
     IncidentServiceAssigned,
     IncidentSeverityChanged,
+    IncidentSilenced,
+    IncidentUnsilenced,
 )
 
 Number = TypeVar("Number", int, float)
@@ -22,7 +24,8 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Evidence of one theme at a time: `theme_id` is None for what was unlinked from every theme.
+    """Evidence of one theme at a time: `theme_id` is None for what was unlinked from every theme, and
+    for an incident while it is `silenced`: that is kept up to date, and is evidence of nothing.
 
     `ended_at` None: it goes on still. `severity_then` is what was known at its opening.
     `source_version` is the version of the source's last event that was taken in. `voice` and
@@ -51,6 +54,7 @@ class Entry:
     votes: int = 0
     voice: str | None = None
     customer: str | None = None
+    silenced: bool = False
 
 
 def opened(entry_id: str, event: IncidentOpened, version: int) -> Entry:
@@ -72,11 +76,14 @@ def opened(entry_id: str, event: IncidentOpened, version: int) -> Entry:
         customers=event.customers_affected,
         tier=event.tier,
         linked=event.linked,
+        silenced=event.silenced_by is not None,
     )
 
 
 # event               ended_at   what changes
 # redated             ≥ at       at: when it began
+# silenced            –          silenced: it is evidence of nothing, from its opening on
+# unsilenced          –          not silenced: it is evidence, from its opening on
 # severity_changed    –          severity (severity_then stays as it was known at the opening)
 # impact_assessed     –          customers, revenue and hours, as far as they are stated
 # service_assigned    –          service, product, tier: the entry belongs to another theme then
@@ -91,6 +98,10 @@ def evolve(entry: Entry, event: Contract, version: int) -> Entry:
         case IncidentRedated():
             ended_at = entry.ended_at and max(entry.ended_at, event.at)
             changed = replace(entry, at=event.at, ended_at=ended_at)
+        case IncidentSilenced():
+            changed = replace(entry, silenced=True)
+        case IncidentUnsilenced():
+            changed = replace(entry, silenced=False)
         case IncidentSeverityChanged():
             changed = replace(entry, severity=event.severity)
         case IncidentImpactAssessed():

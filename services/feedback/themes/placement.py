@@ -38,9 +38,13 @@ class _Batch:
     changed: dict[str, Context] = field(default_factory=dict[str, Context])
     """Incident id → the story of the last event that changed its entry."""
     moving: dict[str, str] = field(default_factory=dict[str, str])
-    """Incident id → the key of the theme it belongs to, for new and reassigned ones."""
+    """Incident id → the key of the theme it belongs to, for new, reassigned and unsilenced ones."""
     times: set[datetime] = field(default_factory=set[datetime])
-    """When the changed evidence happened; of what was redated, both before and after."""
+    """When the changed evidence happened; of what was redated, both before and after. What is
+    silenced before and after isn't evidence."""
+    hidden: set[str] = field(default_factory=set[str])
+    """Incidents that were silenced at any time: what was of a theme then was taken from it, wherever
+    it goes later."""
     unknown: int = 0
 
 
@@ -65,7 +69,8 @@ async def place(
         return Placed(frozenset(), None, batch.unknown)
     touched = await _write(conn, batch, as_of)
     await reassess(conn, touched, as_of)
-    return Placed(frozenset(touched), (min(batch.times), max(batch.times)), batch.unknown)
+    span = (min(batch.times), max(batch.times)) if batch.times else None
+    return Placed(frozenset(touched), span, batch.unknown)
 
 
 def _fold(events: Sequence[Event], entries: dict[str, Entry], now: datetime) -> _Batch:
@@ -84,11 +89,20 @@ def _fold(events: Sequence[Event], entries: dict[str, Entry], now: datetime) -> 
         if after is before:
             continue
         entries[data.incident_id] = after
-        batch.times |= {one.at for one in (before, after) if one is not None}
+        batch.times |= {one.at for one in (before, after) if one is not None and not one.silenced}
         batch.changed[data.incident_id] = Context.following(event, service="feedback", now=now)
-        if before is None or (before.product, before.service) != (after.product, after.service):
+        if after.silenced:
+            batch.hidden.add(data.incident_id)
+            batch.moving.pop(data.incident_id, None)
+        elif _belongs_elsewhere(before, after):
             batch.moving[data.incident_id] = key_of(after)
     return batch
+
+
+def _belongs_elsewhere(before: Entry | None, after: Entry) -> bool:
+    if before is None or before.silenced:
+        return True
+    return (before.product, before.service) != (after.product, after.service)
 
 
 def key_of(entry: Entry) -> str:
@@ -117,9 +131,12 @@ async def _write(conn: AsyncConnection, batch: _Batch, as_of: datetime) -> dict[
     for incident_id, ctx in batch.changed.items():
         entry = batch.entries[incident_id]
         home = homes[batch.moving[incident_id]] if incident_id in batch.moving else entry.theme_id
+        if entry.silenced:
+            home = None
         placed = home != entry.theme_id
-        if placed and entry.theme_id is not None and home is not None:
-            left[entry.theme_id] = home
+        if placed and entry.theme_id is not None:
+            if home is not None and incident_id not in batch.hidden:
+                left[entry.theme_id] = home
             touched.setdefault(entry.theme_id, Touch(ctx))
         written.append(replace(entry, theme_id=home))
         if home is None:

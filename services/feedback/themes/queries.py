@@ -224,7 +224,11 @@ async def list_escalations(
 async def summary(conn: AsyncConnection, product: str | None) -> ThemesSummary:
     """Counts of themes and evidence, of one product or of all."""
     of_themes = select(themes.c.state, func.count().label("rows")).group_by(themes.c.state)
-    of_rows = select(evidence.c.kind, func.count().label("rows")).group_by(evidence.c.kind)
+    of_rows = (
+        select(evidence.c.kind, func.count().label("rows"))
+        .where(~evidence.c.silenced)
+        .group_by(evidence.c.kind)
+    )
     if product is not None:
         of_themes = of_themes.where(themes.c.product == product)
         joined = and_(themes.c.id == evidence.c.theme_id, themes.c.product == product)

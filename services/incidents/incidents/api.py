@@ -127,6 +127,9 @@ async def list_incidents(
         str | None,
         Query(max_length=500, description="words in title, description, labels, comments"),
     ] = None,
+    silenced: Annotated[
+        Literal["true", "false", "any"], Query(description="only those, none of those, or all")
+    ] = "any",
     sort: Annotated[
         Literal["opened", "updated"], Query(description="newest by opening, or by last change")
     ] = "opened",
@@ -146,6 +149,7 @@ async def list_incidents(
         opened_after=opened_after,
         opened_before=opened_before,
         words=q,
+        silenced=None if silenced == "any" else silenced == "true",
     )
     async with db.read() as conn:
         page = await queries.list_incidents(conn, filters, sort=sort, limit=limit, cursor=cursor)

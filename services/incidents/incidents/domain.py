@@ -36,11 +36,26 @@ class OpenIncident:
     links: tuple[Link, ...] = ()
     fingerprint: str | None = None
     external_ref: str | None = None
+    silenced_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Redate:
     """It began at another time than was said."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """All of it fell into silences, as far as is known by now; `by` is the first of them."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsilence:
+    """Some of it is to be heard, from then on."""
 
     at: datetime
 
@@ -114,6 +129,8 @@ class Comment:
 
 Command = (
     Redate
+    | Silence
+    | Unsilence
     | Acknowledge
     | Mitigate
     | Resolve
@@ -144,6 +161,7 @@ def opened(command: OpenIncident) -> Entry:
         customers_affected=command.customers_affected,
         labels=dict(command.labels),
         linked=bool(command.links),
+        silenced_by=command.silenced_by,
     )
     kept = {
         "fingerprint": command.fingerprint,
@@ -164,6 +182,7 @@ def opened(command: OpenIncident) -> Entry:
 # close          –             –             –           closed      –
 # reopen         –             –             –           open        open, by a person only
 # redate         another start: said in every state but closed; else "="
+# (un)silence    said in every state but closed when it isn't so already; else "="
 # severity, assignee, service, impact, link: said in every state when they differ, else "="
 # comment        said in every state
 def decide(incident: Incident, command: Command) -> list[Entry]:
@@ -171,7 +190,7 @@ def decide(incident: Incident, command: Command) -> list[Entry]:
 
     Raises a refusal that says what to do instead.
     """
-    if not isinstance(command, Redate):
+    if not isinstance(command, Redate | Silence | Unsilence):
         _not_before(incident, command.at)
     match command:
         case Acknowledge() | Mitigate() | Resolve() | Close() | Reopen():
@@ -179,14 +198,38 @@ def decide(incident: Incident, command: Command) -> list[Entry]:
         case Redate(at):
             another = at != incident.opened_at and incident.state != "closed"
             event = said.IncidentRedated(
-                incident_id=incident.id, at=at, was_opened_at=incident.opened_at
+                incident_id=incident.id,
+                at=at,
+                was_opened_at=incident.opened_at,
+                silenced_by=incident.silenced_by,
             )
             return [Entry(event)] if another else []
+        case Silence() | Unsilence():
+            return _silenced(incident, command)
         case Comment(at, by, text):
             event = said.IncidentCommented(incident_id=incident.id, at=at, by=by)
             return [Entry(event, {"text": text})]
         case _:
             return _stated(incident, command)
+
+
+def _silenced(incident: Incident, command: Silence | Unsilence) -> list[Entry]:
+    was = incident.silenced_by
+    if incident.state == "closed" or (was is not None) is isinstance(command, Silence):
+        return []
+    if isinstance(command, Silence):
+        event = said.IncidentSilenced(
+            incident_id=incident.id, at=incident.opened_at, silenced_by=command.by
+        )
+        return [Entry(event)]
+    assert was is not None, "what isn't silenced was taken for so above"
+    lifted = said.IncidentUnsilenced(
+        incident_id=incident.id,
+        at=max(command.at, incident.opened_at),
+        was_silenced_by=was,
+        opened_at=incident.opened_at,
+    )
+    return [Entry(lifted)]
 
 
 def _step(incident: Incident, command: Acknowledge | Mitigate | Resolve | Close | Reopen) -> Entry:

@@ -30,6 +30,7 @@ from shared.database import UtcDateTime, insert_into
 
 FIRING = text("ends_at IS NULL")
 EXPIRING = text("ends_at IS NULL AND expires_at IS NOT NULL")
+IN_QUESTION = text("silence_review_at IS NOT NULL")
 
 episodes = Table(
     "episodes",
@@ -41,6 +42,9 @@ episodes = Table(
     Column("ends_at", UtcDateTime),
     Column("told", Boolean, nullable=False),
     Column("expires_at", UtcDateTime),
+    Column("silenced_by", Text),
+    Column("silence_review_at", UtcDateTime),
+    Column("heard_from", UtcDateTime),
     Index(
         "episodes_firing",
         "source",
@@ -50,10 +54,29 @@ episodes = Table(
         postgresql_where=FIRING,
     ),
     Index("episodes_expiring", "expires_at", sqlite_where=EXPIRING, postgresql_where=EXPIRING),
+    Index(
+        "episodes_in_question",
+        "silence_review_at",
+        sqlite_where=IN_QUESTION,
+        postgresql_where=IN_QUESTION,
+    ),
 )
 
 
 OLDEST_FIRST = (episodes.c.starts_at, episodes.c.source, episodes.c.fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """That an episode began while a silence held, and what is known of how long that lasts.
+
+    `review_at`: when that has to be looked at again, None when nothing can change it any more.
+    `heard_from`: since when no silence holds; what ended by then was silenced all the same.
+    """
+
+    by: str
+    review_at: datetime | None
+    heard_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +87,21 @@ class Episode:
     ends_at: datetime | None = None
     told: bool = False
     expires_at: datetime | None = None
+    silenced: Silenced | None = None
+    """None when it was to be heard from its start."""
+
+    @property
+    def heard_at(self) -> datetime | None:
+        """From when on it is to be heard; None while, as far as is known, all of it is silenced."""
+        if self.silenced is None:
+            return self.starts_at
+        heard = self.silenced.heard_from
+        return heard if heard and (self.ends_at is None or self.ends_at > heard) else None
+
+    @property
+    def is_mere_end(self) -> bool:
+        """An end that was told without a start of its own."""
+        return self.told and self.ends_at == self.starts_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +112,22 @@ class Held:
     fingerprint: str
     incident_id: str
     episode: Episode
+
+
+def silence_of(episodes: Iterable[Episode]) -> str | datetime:
+    """The silence that an incident of these episodes fell into; or when it was first to be heard.
+
+    It is silenced when each of them is, for as long as it fired. An end without a start of its own
+    often names nothing but its alert, so it decides only where there is nothing else.
+    """
+    known = list(episodes)
+    counted = [one for one in known if not one.is_mere_end] or known
+    heard = [one.heard_at for one in counted if one.heard_at is not None]
+    if heard:
+        return min(heard)
+    first = min(counted, key=lambda one: one.starts_at).silenced
+    assert first is not None, "an episode without a silence is heard from its start"
+    return first.by
 
 
 async def of_incidents(conn: AsyncConnection, incident_ids: Iterable[str]) -> list[Held]:
@@ -127,14 +181,29 @@ async def expired(conn: AsyncConnection, before: datetime, limit: int) -> list[H
     return [_held(row) for row in await conn.execute(query)]
 
 
+async def in_question(conn: AsyncConnection, now: datetime, limit: int) -> list[Held]:
+    """Episodes of which it is time to look whether they are silenced still."""
+    query = (
+        select(episodes)
+        .where(IN_QUESTION, episodes.c.silence_review_at <= now)
+        .order_by(episodes.c.silence_review_at, *OLDEST_FIRST)
+        .limit(limit)
+    )
+    return [_held(row) for row in await conn.execute(query)]
+
+
+async def question_all(conn: AsyncConnection, at: datetime) -> None:
+    """Have every silenced episode looked at by then: a silence ended."""
+    later = update(episodes).where(IN_QUESTION, episodes.c.silence_review_at > at)
+    await conn.execute(later.values(silence_review_at=at))
+
+
 async def save(conn: AsyncConnection, held: Sequence[Held]) -> None:
     """Write these episodes, new or changed."""
     if not held:
         return
     upsert = insert_into(conn, episodes)
-    changed = {
-        name: upsert.excluded[name] for name in ("incident_id", "ends_at", "told", "expires_at")
-    }
+    changed = {c.name: upsert.excluded[c.name] for c in episodes.c if not c.primary_key}
     await conn.execute(
         upsert.on_conflict_do_update(
             index_elements=["source", "fingerprint", "starts_at"], set_=changed
@@ -148,6 +217,7 @@ async def save(conn: AsyncConnection, held: Sequence[Held]) -> None:
                 "ends_at": one.episode.ends_at,
                 "told": one.episode.told,
                 "expires_at": one.episode.expires_at,
+                **_silenced(one.episode.silenced),
             }
             for one in held
         ],
@@ -174,6 +244,21 @@ _END = (
 )
 
 
+def _silenced(silenced: Silenced | None) -> dict[str, object]:
+    return {
+        "silenced_by": silenced and silenced.by,
+        "silence_review_at": silenced and silenced.review_at,
+        "heard_from": silenced and silenced.heard_from,
+    }
+
+
+def silenced_of(row: Any) -> Silenced | None:
+    """What a row with the columns of an episode says of its silence."""
+    if row.silenced_by is None:
+        return None
+    return Silenced(row.silenced_by, row.silence_review_at, row.heard_from)
+
+
 def _held(row: Any) -> Held:
-    episode = Episode(row.starts_at, row.ends_at, row.told, row.expires_at)
+    episode = Episode(row.starts_at, row.ends_at, row.told, row.expires_at, silenced_of(row))
     return Held(row.source, row.fingerprint, row.incident_id, episode)

@@ -62,6 +62,8 @@ class Incident:
     """When a person last resolved or reopened it: older signals don't overrule that."""
     resolutions: int = 0
     reopenings: int = 0
+    silenced_by: str | None = None
+    """The silence that all of it fell into; None when any of it was to be heard."""
     version: int = 1
 
     @property
@@ -98,6 +100,7 @@ def begin(entry: Entry) -> Incident:
         labels=event.labels,
         links=tuple(Link(link["kind"], link["reference"]) for link in kept.get("links", ())),
         customers_affected=event.customers_affected,
+        silenced_by=event.silenced_by,
     )
 
 
@@ -114,6 +117,10 @@ def _changed(incident: Incident, event: IncidentEvent, *, by_hand: bool) -> dict
     match event:
         case said.IncidentRedated():
             return {"opened_at": at}
+        case said.IncidentSilenced():
+            return {"silenced_by": event.silenced_by}
+        case said.IncidentUnsilenced():
+            return {"silenced_by": None}
         case said.IncidentAcknowledged():
             return {"state": "acknowledged", "acknowledged_at": at}
         case said.IncidentMitigated():

@@ -37,6 +37,7 @@ class Filters:
     opened_after: datetime | None = None
     opened_before: datetime | None = None
     words: str | None = None
+    silenced: bool | None = None
 
 
 def view(row: Row[Any]) -> IncidentView:
@@ -87,6 +88,9 @@ def _filtered(conn: AsyncConnection, filters: Filters) -> Select[Any]:
         query = query.where(incidents.c.opened_at >= filters.opened_after)
     if filters.opened_before is not None:
         query = query.where(incidents.c.opened_at < filters.opened_before)
+    if filters.silenced is not None:
+        silenced = incidents.c.silenced_by.is_not(None)
+        query = query.where(silenced if filters.silenced else ~silenced)
     if filters.words is not None:
         query = query.where(search.matching(conn.dialect, filters.words))
     return query
@@ -157,6 +161,7 @@ async def summary(
         func.count().label("count"),
         func.sum(incidents.c.resolutions).label("resolutions"),
         func.sum(incidents.c.reopenings).label("reopenings"),
+        func.count(incidents.c.silenced_by).label("silenced"),
         func.count().filter(incidents.c.resolutions > 0).label("resolved"),
         func.count().filter(incidents.c.reopenings > 0).label("reopened"),
     ).group_by(incidents.c.severity, "is_open")
@@ -180,6 +185,7 @@ async def summary(
         reopened=sum(row.reopened for row in rows),
         resolutions=sum(row.resolutions for row in rows),
         reopenings=sum(row.reopenings for row in rows),
+        silenced=sum(row.silenced for row in rows),
         by_severity=by_severity,
         open_by_severity=open_by_severity,
     )

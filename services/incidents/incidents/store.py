@@ -33,6 +33,7 @@ OPEN = text("state IN ('open', 'acknowledged', 'mitigated')")
 """For partial indexes; the same states as `OPEN_STATES`."""
 
 UNCLAIMED = text("product = 'unassigned'")
+SILENCED = text("silenced_by IS NOT NULL")
 
 incidents = Table(
     "incidents",
@@ -65,6 +66,7 @@ incidents = Table(
     Column("by_hand_at", UtcDateTime),
     Column("resolutions", Integer, nullable=False),
     Column("reopenings", Integer, nullable=False),
+    Column("silenced_by", Text),
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("incidents_by_opening", "opened_at", "id"),
@@ -81,6 +83,9 @@ incidents = Table(
         unique=True,
         sqlite_where=OPEN,
         postgresql_where=OPEN,
+    ),
+    Index(
+        "incidents_silenced", "opened_at", "id", sqlite_where=SILENCED, postgresql_where=SILENCED
     ),
     Index(
         "incidents_unclaimed", "claimed_service", sqlite_where=UNCLAIMED, postgresql_where=UNCLAIMED

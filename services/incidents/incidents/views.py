@@ -46,6 +46,8 @@ class IncidentView(View):
     links: list[IncidentLinkView]
     resolutions: int
     reopenings: int
+    silenced_by: str | None
+    """The silence that all of it fell into. It counts for nothing, but all else is done to it."""
     version: int
 
 
@@ -102,6 +104,8 @@ class IncidentSummaryView(View):
     """Reopened at least once."""
     resolutions: int
     reopenings: int
+    silenced: int
+    """Of `incidents`, those that fell into a silence."""
     by_severity: dict[Severity, int]
     open_by_severity: dict[Severity, int]
 

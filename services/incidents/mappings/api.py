@@ -16,6 +16,7 @@ from services.incidents.mappings.queries import MappingView
 from services.incidents.signals.adapters import generic
 from services.incidents.signals.preview import Happens, Outcome, preview
 from services.incidents.signals.signal import BadBody, Said
+from services.incidents.signals.silencing import by_silences
 from shared.context import Context
 from shared.database import Database
 from shared.http import command
@@ -140,8 +141,10 @@ async def _tried(
         return Tried(signals=[], errors=errors)
     if tried.source is not None:
         said = [msgspec.structs.replace(one, source=tried.source) for one in said]
+    state = request.app.state
+    is_silenced = by_silences(await state.silences.load())
     async with db.read() as conn:
-        outcomes = await preview(conn, said, ctx, request.app.state.settings)
+        outcomes = await preview(conn, said, ctx, state.settings, is_silenced)
     shown = [_shown(one, outcome) for one, outcome in zip(said, outcomes, strict=True)]
     return Tried(signals=shown, errors=[])
 

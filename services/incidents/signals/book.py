@@ -3,14 +3,14 @@
 Holds what was loaded and what changed, until one save. No I/O.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from services.incidents.catalog.domain import Service
 from services.incidents.incidents import commands
-from services.incidents.incidents.domain import OpenIncident
-from services.incidents.incidents.episodes import Episode, Held
+from services.incidents.incidents.domain import OpenIncident, Silence, Unsilence
+from services.incidents.incidents.episodes import Episode, Held, Silenced, silence_of
 from services.incidents.incidents.incident import Incident
 from services.incidents.incidents.store import Change
 from services.incidents.signals.landing import Landing, Standing, land
@@ -19,6 +19,14 @@ from services.incidents.signals.store import Alert
 from shared.context import Context
 from shared.ids import new_id
 
+IsSilenced = Callable[[Signal, Service | None, Episode, datetime], Silenced | None]
+"""Whether an episode that this signal tells is silenced, the signal's service being that, as of then."""
+
+
+def never(signal: Signal, entry: Service | None, episode: Episode, now: datetime) -> None:
+    """Where nothing is silenced."""
+    return
+
 
 @dataclass(slots=True)
 class Book:
@@ -26,6 +34,7 @@ class Book:
 
     window: timedelta
     catalog: Mapping[str, Service]
+    is_silenced: IsSilenced = never
     changes: dict[str, Change] = field(default_factory=dict[str, Change])
     touched: dict[tuple[Alert, datetime], Held] = field(
         default_factory=dict[tuple[Alert, datetime], Held]
@@ -57,12 +66,26 @@ class Book:
         A new episode needs its `signal`: an incident that it opens is about that. An end without a
         start of its own says that the alert fires no more, and ends all that began before.
         """
+        episode = self._with_silence(alert, episode, signal, ctx)
         if episode.told and episode.ends_at == episode.starts_at:
             for one in self._firing(alert, episode.starts_at):
                 self._land(alert, replace(one, ends_at=episode.ends_at), None, ctx)
         elif episode.ends_at is None and not episode.told:
             episode = replace(episode, ends_at=self._ended_by(alert, episode.starts_at))
         self._land(alert, episode, signal, ctx)
+
+    def restate(self, alert: Alert, known: Episode, signal: Signal, ctx: Context) -> None:
+        """Take the word of the start of an episode whose end came first: an end often names less."""
+        silenced = self._silenced(known, signal, ctx)
+        if silenced != known.silenced:
+            self.resilence(alert, replace(known, silenced=silenced), ctx)
+
+    def resilence(self, alert: Alert, episode: Episode, ctx: Context) -> None:
+        """Note that a known episode is silenced otherwise than was known, and what that changes."""
+        held = self.episode(alert, episode.starts_at)
+        assert held is not None, "an episode is silenced otherwise once it is known"
+        self.hold(alert, episode, held.incident_id)
+        self._judge(alert, held.incident_id, ctx)
 
     def expire(self, held: Held, ctx: Context) -> None:
         """End an episode as of its expiry; should its sender come back, it goes on."""
@@ -72,6 +95,7 @@ class Book:
 
     def _land(self, alert: Alert, episode: Episode, signal: Signal | None, ctx: Context) -> None:
         standings = self._standings(alert)
+        changed: list[str] = []
         for landing in land(standings, episode, self.window):
             change = self._changed(landing, signal, standings, alert, ctx)
             for step in landing.steps:
@@ -79,6 +103,38 @@ class Book:
             self.changes[change.incident.id] = change
             for moved in landing.moved:
                 self.hold(alert, moved, change.incident.id)
+            changed.append(change.incident.id)
+        for incident_id in changed:  # once each has the episodes that it keeps
+            self._judge(alert, incident_id, ctx)
+
+    def _judge(self, alert: Alert, incident_id: str, ctx: Context) -> None:
+        """Bring in line with its episodes whether the incident is silenced."""
+        known = self._episodes.get(alert, {}).values()
+        own = [held.episode for held in known if held.incident_id == incident_id]
+        if not own:
+            return
+        verdict = silence_of(own)
+        step = Silence(verdict) if isinstance(verdict, str) else Unsilence(verdict)
+        change = self.changes[incident_id]
+        if isinstance(verdict, str) is (change.incident.silenced_by is not None):
+            return
+        change = change if change.entries else replace(change, ctx=ctx)
+        self.changes[incident_id] = commands.after(change, step)
+
+    def _with_silence(
+        self, alert: Alert, episode: Episode, signal: Signal | None, ctx: Context
+    ) -> Episode:
+        """The episode with what is known of its silence, which its first signal decides."""
+        known = self.episode(alert, episode.starts_at)
+        if known is not None:
+            return replace(episode, silenced=still(known.episode))
+        if signal is None:
+            return episode
+        return replace(episode, silenced=self._silenced(episode, signal, ctx))
+
+    def _silenced(self, episode: Episode, signal: Signal, ctx: Context) -> Silenced | None:
+        entry = self.catalog.get(signal.service or "")
+        return self.is_silenced(signal, entry, episode, ctx.now)
 
     def hold(self, alert: Alert, episode: Episode, incident_id: str) -> None:
         """Note the episode as it is now, to be saved."""
@@ -129,9 +185,13 @@ class Book:
         parted = next((held for held in known if held is not None), None)
         if parted is not None:
             was = self.changes[parted.incident_id].incident
-            return commands.opening(self._like(was, opened_at), ctx)
-        assert signal is not None, "a new episode comes with its signal"
-        return commands.opening(self._from(signal, opened_at), ctx)
+            wanted = self._like(was, opened_at)
+        else:
+            assert signal is not None, "a new episode comes with its signal"
+            wanted = self._from(signal, opened_at)
+        verdict = silence_of(landing.moved)
+        silenced_by = verdict if isinstance(verdict, str) else None
+        return commands.opening(replace(wanted, silenced_by=silenced_by), ctx)
 
     def _from(self, signal: Signal, opened_at: datetime) -> OpenIncident:
         return OpenIncident(
@@ -166,6 +226,14 @@ class Book:
             labels=was.labels,
             fingerprint=was.fingerprint,
         )
+
+
+def still(known: Episode) -> Silenced | None:
+    """Its silence, to be looked at again though that seemed settled: the episode is to change."""
+    silenced = known.silenced
+    if silenced is None or silenced.review_at is not None or silenced.heard_from is not None:
+        return silenced
+    return replace(silenced, review_at=known.starts_at)
 
 
 def signals_context(ctx: Context, source: str) -> Context:

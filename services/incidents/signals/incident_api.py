@@ -36,7 +36,8 @@ async def read_incident(
     async with db.read() as conn:
         incident = IncidentView.model_validate(await incidents.row_of(conn, incident_id))
         counted = await queries.count_of(conn, incident_id)
-        theme_id = await incidents.theme_of(conn, incident_id)
+        # What is silenced is evidence of no theme, though it may have been before.
+        theme_id = None if incident.silenced_by else await incidents.theme_of(conn, incident_id)
         detail = IncidentDetailView(
             **dict(incident),
             episodes=await incidents.episodes_of(conn, incident_id),

@@ -36,6 +36,7 @@ async def take_in(
     for signal in post.signals:
         if signal.skewed:
             metrics.signals_skewed.labels(_label(signal.source)).inc()
+    metrics.signals_silenced.inc(sum(one.silenced for one in written))
     truncated = max((signal.truncated for signal in post.signals), default=0)
     if truncated:
         metrics.signals_truncated.inc(truncated)

@@ -4,7 +4,7 @@ For whoever writes a sender or a mapping. Nothing is stored, counted or publishe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlalchemy import select
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.incidents.incidents.incident import OPEN_STATES
 from services.incidents.incidents.store import Change, incidents
 from services.incidents.settings import IncidentsSettings
+from services.incidents.signals.book import IsSilenced, never
 from services.incidents.signals.continuing import Post
 from services.incidents.signals.recording import Batch, First, land, load
 from services.incidents.signals.signal import Acknowledgement, Said, Signal
@@ -39,11 +40,15 @@ class Outcome:
 
 
 async def preview(
-    conn: AsyncConnection, said: Sequence[Said], ctx: Context, settings: IncidentsSettings
+    conn: AsyncConnection,
+    said: Sequence[Said],
+    ctx: Context,
+    settings: IncidentsSettings,
+    is_silenced: IsSilenced = never,
 ) -> list[Outcome]:
     """An outcome for each of these, in their order, were they posted at `ctx.now`. Only reads."""
     signals = [one for one in said if isinstance(one, Signal)]
-    batch = await load(conn, [Post(signals, ctx)], settings.reopen_window)
+    batch = await load(conn, [Post(signals, ctx)], settings.reopen_window, is_silenced)
     read = iter(batch.posts[0].signals)
     said = [next(read) if isinstance(one, Signal) else one for one in said]
     places = _places(said)
@@ -100,7 +105,9 @@ def _outcome(
     incident_id = held.incident_id
     is_open = batch.book.changes[incident_id].incident.is_open
     if incident_id not in before:
-        return _opened(signal, is_open)
+        by = batch.book.changes[incident_id].incident.silenced_by
+        outcome = _opened(signal, is_open)
+        return replace(outcome, says=f"{outcome.says}; silenced by {by}") if by else outcome
     known = incident_id if incident_id in stored else None
     name = known or f"the incident that signals[{openers[incident_id]}] opens"
     match before[incident_id].incident.is_open, is_open:

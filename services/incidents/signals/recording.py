@@ -13,10 +13,10 @@ from services.incidents.catalog.domain import Service
 from services.incidents.incidents import commands
 from services.incidents.incidents import episodes as incident_episodes
 from services.incidents.incidents import store as incident_store
-from services.incidents.incidents.episodes import Episode
+from services.incidents.incidents.episodes import Episode, Held
 from services.incidents.incidents.store import parts
 from services.incidents.signals import store
-from services.incidents.signals.book import Book, signals_context
+from services.incidents.signals.book import Book, IsSilenced, never, signals_context, still
 from services.incidents.signals.continuing import Post, alert_of, continued, tells_no_start
 from services.incidents.signals.signal import Signal
 from services.incidents.signals.store import (
@@ -37,6 +37,8 @@ class Written(NamedTuple):
     id: str
     incident_id: str
     repeat: bool
+    silenced: bool = False
+    """It is new, and its episode began in a silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,17 @@ class Batch:
 
 
 async def record(
-    conn: AsyncConnection, posts: Sequence[Post], window: timedelta
+    conn: AsyncConnection,
+    posts: Sequence[Post],
+    window: timedelta,
+    is_silenced: IsSilenced = never,
 ) -> list[list[Written]]:
     """Record these posts in the caller's transaction. Returns, for each, what became of its signals.
 
     A signal that was stored before raises its counters; it publishes nothing and moves no incident,
     unless it says that an alert still fires which was taken for expired. A dropped one has no answer.
     """
-    batch = await load(conn, posts, window)
+    batch = await load(conn, posts, window, is_silenced)
     for key, first in list(batch.new.items()):
         if _ends_nothing(batch.book, first):
             del batch.new[key]
@@ -83,14 +88,20 @@ async def record(
     return [_answers(post, batch.new, batch.known, batch.book) for post in batch.posts]
 
 
-async def load(conn: AsyncConnection, posts: Sequence[Post], window: timedelta) -> Batch:
+async def load(
+    conn: AsyncConnection,
+    posts: Sequence[Post],
+    window: timedelta,
+    is_silenced: IsSilenced = never,
+) -> Batch:
     """At least one post, sorted out against what is stored. Only reads."""
     posts = await _continued(conn, posts)
     known = await store.find(
         conn, {occurrence_of(signal) for post in posts for signal in post.signals}
     )
     new, repeated = _sorted_out(posts, known)
-    book = Book(window, await _catalog(conn, (first.signal for first in new.values())))
+    entries = await _catalog(conn, (first.signal for first in new.values()))
+    book = Book(window, entries, is_silenced)
     alive = _still_firing(posts, known)
     await _open_book(conn, book, new, alive, known, posts[0].ctx)
     return Batch(posts, book, new, known, repeated, alive)
@@ -197,8 +208,9 @@ def land(book: Book, first: First) -> None:
         episode = Episode(signal.starts_at, signal.ends_at or signal.starts_at, told=True)
     else:
         known = book.episode(alert, signal.starts_at)
-        if known is not None:
-            return  # its end came first
+        if known is not None:  # its end came first
+            book.restate(alert, known.episode, signal, first.ctx)
+            return
         episode = Episode(signal.starts_at, expires_at=signal.expires_at)
     book.land(alert, episode, signal, first.ctx)
 
@@ -207,10 +219,11 @@ def _revive(
     book: Book, occurrence: Occurrence, stored: Stored, expires_at: datetime, ctx: Context
 ) -> None:
     alert = Alert(occurrence.source, occurrence.fingerprint)
-    episode = Episode(occurrence.starts_at, expires_at=expires_at)
     now = book.episode(alert, occurrence.starts_at)
     if now is not None and now.episode.told:
         return
+    silenced = still(now.episode) if now else stored.silenced
+    episode = Episode(occurrence.starts_at, expires_at=expires_at, silenced=silenced)
     if stored.ends_at is None:
         book.hold(alert, episode, now.incident_id if now else stored.incident_id)
     elif expires_at > stored.ends_at:
@@ -228,7 +241,9 @@ async def _save(
     await incident_episodes.save(conn, list(book.touched.values()))
     await store.follow(conn, book.moved)
     rows = [
-        NewSignal(first.id, first.signal, _incident(book, key), first.ctx.now, first.repeated)
+        NewSignal(
+            first.id, first.signal, _held(book, key).incident_id, first.ctx.now, first.repeated
+        )
         for key, first in new.items()
     ]
     await store.add(conn, rows)
@@ -236,10 +251,10 @@ async def _save(
     await store.count_repeats(conn, repeated)
 
 
-def _incident(book: Book, key: Occurrence) -> str:
+def _held(book: Book, key: Occurrence) -> Held:
     held = book.episode(Alert(key.source, key.fingerprint), key.starts_at)
     assert held is not None, "every recorded signal has an episode"
-    return held.incident_id
+    return held
 
 
 def _answers(
@@ -255,6 +270,8 @@ def _answers(
             answers.append(Written(stored.id, incident_id, repeat=True))
         elif (first := new.get(key)) is not None:
             repeat = first.signal is not signal or key in said
-            answers.append(Written(first.id, _incident(book, key), repeat))
+            held = _held(book, key)
+            silenced = not repeat and held.episode.silenced is not None
+            answers.append(Written(first.id, held.incident_id, repeat, silenced))
             said.add(key)
     return answers

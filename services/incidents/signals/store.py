@@ -1,9 +1,9 @@
 """The tables `signals` (narrow: what a repeat changes) and `signal_payloads` (what it never changes)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Boolean,
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    Row,
     Table,
     Text,
     UniqueConstraint,
@@ -24,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.incidents import episodes as incident_episodes
 from services.incidents.incidents import store as incident_store
-from services.incidents.incidents.episodes import Held, episodes
+from services.incidents.incidents.episodes import Held, Silenced, episodes, silenced_of
 from services.incidents.incidents.incident import Incident
 from services.incidents.incidents.store import incidents, parts
 from services.incidents.metadata import metadata
@@ -91,6 +92,7 @@ class Stored:
     ends_at: datetime | None
     told: bool
     expires_at: datetime | None
+    silenced: Silenced | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +114,17 @@ class NewSignal:
     repeated: Repeated
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a stored signal names, as far as a silence may look at it."""
+
+    source: str
+    service: str | None
+    severity: str
+    alert_name: str | None
+    labels: Mapping[str, str]
+
+
 def occurrence_of(signal: Signal) -> Occurrence:
     return Occurrence(signal.source, signal.fingerprint, signal.status, signal.starts_at)
 
@@ -130,6 +143,9 @@ _FIND = (
         episodes.c.ends_at,
         episodes.c.told,
         episodes.c.expires_at,
+        episodes.c.silenced_by,
+        episodes.c.silence_review_at,
+        episodes.c.heard_from,
     )
     .join_from(signals, episodes, _EPISODE_OF_SIGNAL)
     .where(_KEY.in_(bindparam("keys", expanding=True)))
@@ -144,8 +160,22 @@ async def find(
     for some in parts(occurrences):
         for row in await conn.execute(_FIND, {"keys": [tuple(key) for key in some]}):
             key = Occurrence(row.source, row.fingerprint, row.status, row.starts_at)
-            found[key] = Stored(row.id, row.incident_id, row.ends_at, row.told, row.expires_at)
+            found[key] = Stored(
+                row.id, row.incident_id, row.ends_at, row.told, row.expires_at, silenced_of(row)
+            )
     return found
+
+
+_NAMES = (
+    signal_payloads.c.service,
+    signal_payloads.c.severity,
+    signal_payloads.c.alert_name,
+    signal_payloads.c.labels,
+)
+
+
+def named_by(row: Row[Any]) -> Named:
+    return Named(row.source, row.service, row.severity, row.alert_name, row.labels)
 
 
 _ALERT = tuple_(incidents.c.source, incidents.c.fingerprint)
@@ -163,6 +193,35 @@ async def near(
         rows = await conn.execute(query)
         found += [incident_store.incident_of(row) for row in rows]
     return found, await incident_episodes.of_incidents(conn, [one.id for one in found])
+
+
+async def named(conn: AsyncConnection, held: Iterable[Held]) -> dict[tuple[Alert, datetime], Named]:
+    """What the first signal of each of these episodes names; of a start rather than of an end."""
+    found: dict[tuple[Alert, datetime], Named] = {}
+    key = tuple_(signals.c.source, signals.c.fingerprint, signals.c.starts_at)
+    query = select(signals, *_NAMES).join(
+        signal_payloads, signal_payloads.c.signal_id == signals.c.id
+    )
+    for some in parts((one.source, one.fingerprint, one.episode.starts_at) for one in held):
+        for row in await conn.execute(query.where(key.in_(some)).order_by(signals.c.status)):
+            at = Alert(row.source, row.fingerprint), row.starts_at
+            found.setdefault(at, named_by(row))  # "firing" comes before "resolved"
+    return found
+
+
+async def of_incidents(
+    conn: AsyncConnection, incident_ids: Iterable[str]
+) -> list[tuple[str, datetime, Named]]:
+    """Each signal of these incidents: whose it is, its start, what it names; starts before ends."""
+    found: list[tuple[str, datetime, Named]] = []
+    query = select(signals, *_NAMES).join(
+        signal_payloads, signal_payloads.c.signal_id == signals.c.id
+    )
+    for some in parts(incident_ids):
+        about = query.where(signals.c.incident_id.in_(some)).order_by(signals.c.status)
+        rows = await conn.execute(about)
+        found += [(row.incident_id, row.starts_at, named_by(row)) for row in rows]
+    return found
 
 
 async def add(conn: AsyncConnection, new: Sequence[NewSignal]) -> None:

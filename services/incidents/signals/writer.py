@@ -14,6 +14,8 @@ import structlog
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals.continuing import Post
 from services.incidents.signals.recording import Written, record
+from services.incidents.signals.silencing import by_silences
+from services.incidents.silences.current import CurrentSilences
 from shared.database import UNAVAILABLE, Database
 from shared.refusals import Overloaded
 
@@ -44,6 +46,7 @@ class Writer:
 
     db: Database
     settings: IncidentsSettings
+    silences: CurrentSilences
     _queue: deque[_Waiting] = field(default_factory=deque[_Waiting])
     _signals: int = 0
     _stopping: bool = False
@@ -111,10 +114,10 @@ class Writer:
         """Write the batch and answer each; when it fails, one by one, so that one spares the rest."""
         try:
             # failpoint: ingest.taken
+            is_silenced = by_silences(await self.silences.load())
+            posts = [one.post for one in batch]
             async with self.db.begin() as conn:
-                answers = await record(
-                    conn, [one.post for one in batch], self.settings.reopen_window
-                )
+                answers = await record(conn, posts, self.settings.reopen_window, is_silenced)
         except UNAVAILABLE as error:
             logger.error("signals can't be written", requests=len(batch), exc_info=error)
             for one in batch:

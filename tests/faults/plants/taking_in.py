@@ -35,9 +35,9 @@ def answer_before_the_commit() -> AbstractContextManager[Any]:
 def store_part_of_a_batch() -> AbstractContextManager[Any]:
     record = recording.record
 
-    async def of_some(conn: Any, posts: Sequence[Post], window: Any) -> list[list[Written]]:
+    async def of_some(conn: Any, posts: Sequence[Post], *how: Any) -> list[list[Written]]:
         kept = [Post(post.signals[:2], post.ctx) for post in posts]
-        answers = await record(conn, kept, window)
+        answers = await record(conn, kept, *how)
         return [
             answer + [Written("sig_never", answer[0].incident_id, False)] * (len(post.signals) - 2)
             for answer, post in zip(answers, posts, strict=True)

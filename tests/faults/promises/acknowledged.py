@@ -48,7 +48,7 @@ def is_lost(fate: Fate, trail: Trail) -> bool:
     """Acknowledged, and then missing: as a signal, as an incident, or as evidence of a theme."""
     there = (
         trail.signals.get(fate.sent.status) and trail.incidents and trail.evidence
-    ) and trail.evidence[0].theme_id is not None
+    ) and not _is_unplaced(trail.evidence[0])
     return fate.acknowledged and not there
 
 
@@ -76,6 +76,11 @@ def stored_once(fates: Mapping[Sent, Fate], stored: Stored) -> Iterator[Violatio
             yield from _followed(fate, row, trail, about)
 
 
+def _is_unplaced(row: Row[Any]) -> bool:
+    """Of no theme, though no silence keeps it from one."""
+    return row.theme_id is None and not row.silenced
+
+
 def _followed(fate: Fate, row: Row[Any], trail: Trail, about: str) -> Iterator[Violation]:
     """What is stored of a signal leads to the evidence of a theme."""
     incidents = [one.id for one in trail.incidents]
@@ -83,7 +88,7 @@ def _followed(fate: Fate, row: Row[Any], trail: Trail, about: str) -> Iterator[V
         yield Violation("S1", about, f"is of incident {row.incident_id}, which is not stored")
     elif not trail.evidence:
         yield Violation("S1", about, f"is of incident {row.incident_id}, which is no evidence")
-    elif trail.evidence[0].theme_id is None:
+    elif _is_unplaced(trail.evidence[0]):
         yield Violation("S1", about, f"is evidence {trail.evidence[0].id}, which is of no theme")
     foreign = fate.answered - {row.id}
     if foreign:

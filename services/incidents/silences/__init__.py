@@ -1,0 +1,1 @@
+"""Silences and maintenance windows: when which alerts count for nothing. Data, recurring or not."""
