@@ -247,7 +247,7 @@ async def test_what_is_not_silenced_and_joins_it_makes_it_heard(caller: Caller) 
     await caller.silence(-5, 10)
     one = await caller.post()
     caller.clock.move(minutes=20)
-    assert await caller.post(starts_at=caller.at(0)) == one
+    assert await caller.post(starts_at=caller.at(-1)) == one
     assert await caller.kinds(one) == ["opened", "unsilenced"]
 
 
