@@ -58,6 +58,17 @@ ROADMAP_TYPES = types_of(
 )
 
 
+OPENINGS = (incidents.IncidentOpened, incidents.IncidentRedated)
+"""What of an incident says that time goes on, silenced or not; the rest may only follow closely."""
+
+TIMELESS = (
+    incidents.IncidentSilenced,
+    incidents.IncidentUnsilenced,
+    incidents.IncidentServiceAssigned,
+)
+"""What says nothing of time. Whether the first two are told at all depends on the order in which signals
+came; the third is told when the catalog learns a name, by the wall clock of another service."""
+
 SERVICE = "service:"
 """How the actor of an event begins that no person caused."""
 
@@ -93,8 +104,9 @@ def subscriptions(clock: Clock) -> tuple[Subscription, Subscription]:
 async def take_incidents(conn: AsyncConnection, events: Sequence[Event], clock: Clock) -> None:
     """Incidents become evidence; themes and outcomes are assessed once for the whole batch."""
     now = clock()
-    opened = [at for event in events if (at := _begun(event)) is not None]
-    as_of = await evidence.advance_horizon(conn, opened, now, [event.time for event in events])
+    opened = [event.time for event in events if isinstance(event.data, OPENINGS)]
+    others = [event.time for event in events if not isinstance(event.data, TIMELESS)]
+    as_of = await evidence.advance_horizon(conn, opened, now, others)
     placed = await place(conn, events, now, as_of)
     if placed.unknown:
         logger.info("events of incidents never heard of; passed over", events=placed.unknown)
@@ -151,17 +163,6 @@ async def _on_item(
 
 def _context(event: Event, clock: Clock) -> Context:
     return Context.following(event, service="feedback", now=clock())
-
-
-def _begun(event: Event) -> datetime | None:
-    """When something began that counts, by what the event itself says: no order changes that."""
-    match event.data:
-        case incidents.IncidentUnsilenced(opened_at=opened_at):
-            return opened_at
-        case incidents.IncidentOpened() | incidents.IncidentRedated() as said:
-            return None if said.silenced_by else event.time
-        case _:
-            return None
 
 
 def _decided_by_a_person(said: Contract) -> bool:
