@@ -4,6 +4,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.database import DatabaseUnavailable
+from shared.http import health
 from tests.gateway.conftest import Front
 
 
@@ -32,14 +34,32 @@ async def test_a_stopping_process_is_not_ready_but_alive(front: Front) -> None:
     assert (await get(front, "/livez")).status_code == 200
 
 
-async def test_a_database_that_cannot_write_fails_readiness(
+async def test_a_database_that_cannot_write_fails_readiness_at_once(
     front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.http.health.PING_SECONDS", 0.05)
-    async with front.db.begin():
+    async def away() -> None:
+        raise DatabaseUnavailable("SELECT 1", None, OSError("it went away"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(front.db, "ping", away)
         answer = await get(front, "/readyz")
     assert answer.status_code == 503
     assert "gateway" in answer.json()["detail"]
+    assert (await get(front, "/readyz")).status_code == 200
+
+
+async def test_a_database_that_is_busy_is_not_away_until_it_was_for_too_long(
+    front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PING_SECONDS", 0.05)
+    async with front.db.begin():
+        assert (await get(front, "/readyz")).status_code == 503  # it was never seen to write
+    assert (await get(front, "/readyz")).status_code == 200
+    async with front.db.begin():
+        for _ in range(3):
+            assert (await get(front, "/readyz")).status_code == 200
+        monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.1)
+        assert (await get(front, "/readyz")).status_code == 503
     assert (await get(front, "/readyz")).status_code == 200
 
 
