@@ -45,7 +45,7 @@ def kept(reads: Reads) -> Mappings:
 
 
 def make_old(kept: Mappings) -> None:
-    kept._asked_at = -1e9  # pyright: ignore[reportPrivateUsage]
+    kept._remembered._asked_at = -1e9  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_many_posts_cost_one_query(
