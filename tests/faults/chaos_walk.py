@@ -94,7 +94,7 @@ async def everything_up(system: System) -> None:
                 process.launch()
         try:
             for process in system.processes.values():
-                await asyncio.to_thread(process.wait_until_ready, 20.0)
+                await asyncio.to_thread(process.wait_until_ready, READY_SECONDS)
         except ProcessFailed:
             if time.monotonic() > deadline:
                 raise
