@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
+import anyio
 import httpx
 
 PAUSE_SECONDS = 0.1
@@ -55,12 +56,20 @@ class Senders:
                     await asyncio.sleep(PAUSE_SECONDS)
 
     async def _attempt(self, client: httpx.AsyncClient, title: str, body: object) -> str:
+        steps: list[str] = []
+
+        async def trace(step: str, _info: object) -> None:
+            steps.append(step)
+
         try:
-            answer = await client.post("/v1/signals", json=body)
+            answer = await client.post("/v1/signals", json=body, extensions={"trace": trace})
         except (httpx.ConnectError, httpx.ConnectTimeout):
             return "unconnected"
         except httpx.TransportError as error:
-            return f"broken: {error!r}"
+            # The kernel connects before the server accepts: what is in that queue when the port is
+            # closed is reset, and nobody has read a byte of it.
+            queued = "connection.connect_tcp.complete" in steps
+            return "unconnected" if queued and _reset(error) else f"broken: {error!r}"
         if answer.status_code == 202:
             self.taken[title] = answer.json()["signals"][0]["id"]
             return "taken"
@@ -68,6 +77,15 @@ class Senders:
             assert int(answer.headers["retry-after"]) >= 1
             return "refused"
         return "unknown" if answer.status_code == 504 else f"odd: {answer.status_code}"
+
+
+def _reset(error: BaseException | None) -> bool:
+    """Whether the other side threw the connection away, instead of ending it."""
+    while error is not None:
+        if isinstance(error, ConnectionResetError | anyio.BrokenResourceError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def stored(client: httpx.Client) -> list[str]:

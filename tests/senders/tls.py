@@ -75,8 +75,11 @@ async def serve(port: int, server_port: int, served: ssl.SSLContext) -> asyncio.
         except OSError:
             writer.transport.abort()  # as the server itself would refuse it
             return
-        ways = (carry(reader, onward[1]), carry(onward[0], writer))
-        await asyncio.gather(*ways)
+        try:
+            await asyncio.gather(carry(reader, onward[1]), carry(onward[0], writer))
+        finally:  # also when it is shut in the middle
+            for end in (writer, onward[1]):
+                end.transport.abort()
 
     return await asyncio.start_server(connected, HOST, port, ssl=served)
 
@@ -98,3 +101,4 @@ async def shut(server: asyncio.Server) -> None:
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.sleep(0.1)  # for what was aborted to be told so, before the loop ends
