@@ -71,6 +71,10 @@ async def test_any_part_stopped_under_load_breaks_no_answer_and_loses_nothing(
     await sending
     assert status == 0
     assert took < BOUND_SECONDS
+    if part == "incidents-api":
+        # The gateway can't tell a connection that the closing port's queue threw away from one that
+        # was taken: it says so with a 504, and its sender sends again.
+        assert senders.ends.pop("unknown", 0) <= SENDERS
     check_ends(senders)
     with cluster.client() as client:
         for signal_id in senders.taken.values():
