@@ -106,8 +106,11 @@ async def until_told(told: asyncio.Event, groundswell: Running) -> None:
     loop.add_signal_handler(signal.SIGINT, _hurry, groundswell.server)
 
 
-def end_at_the_latest(settings: Settings) -> threading.Timer:
-    """End the process unless the timer is cancelled before: from a thread, should the loop be stuck."""
+def end_at_the_latest(settings: Settings) -> None:
+    """End the process unless it ends by itself before: from a thread, should the loop be stuck.
+
+    Nothing calls it off: also a loop that can't be closed must not keep the process.
+    """
     seconds = settings.drain_pause_seconds + STOP_SECONDS
 
     loop = asyncio.get_running_loop()
@@ -120,7 +123,6 @@ def end_at_the_latest(settings: Settings) -> threading.Timer:
     watchdog = threading.Timer(seconds, end)
     watchdog.daemon = True
     watchdog.start()
-    return watchdog
 
 
 def _hurry(server: uvicorn.Server) -> None:

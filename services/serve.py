@@ -48,9 +48,8 @@ async def serve(settings: Settings, name: str, role: str) -> None:
     async with serving(settings, name, role) as process:
         logger.info("up", service=name, role=role, url=process.url)
         await until_told(told, process)
-        watchdog = end_at_the_latest(settings)
+        end_at_the_latest(settings)
         logger.info("stopping", service=name, role=role)
-    watchdog.cancel()
     logger.info("stopped", service=name, role=role)
 
 

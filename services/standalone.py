@@ -98,9 +98,8 @@ async def serve(settings: Settings) -> None:
     async with running(settings) as groundswell:
         logger.info("Groundswell is up", url=groundswell.url, data=str(settings.data.absolute()))
         await until_told(told, groundswell)
-        watchdog = end_at_the_latest(settings)
+        end_at_the_latest(settings)
         logger.info("stopping")
-    watchdog.cancel()
     logger.info("stopped")
 
 

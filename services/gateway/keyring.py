@@ -12,7 +12,7 @@ import structlog
 from services.gateway.access import store
 from services.gateway.access.domain import ApiKey, opens, parse
 from services.gateway.integrations import store as integrations
-from services.gateway.integrations.domain import Integration
+from services.gateway.integrations.domain import SENDS, Integration
 from services.gateway.integrations.sealing import SealBroken, unseal
 from shared.auth import Principal
 from shared.clock import Clock
@@ -22,7 +22,6 @@ logger = structlog.get_logger(__name__)
 
 RELOAD_SECONDS = 2.0
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
-SENDS = frozenset({"ingest"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ class TopicWriter:
                 raise KafkaError("this producer was given up; its records are sent by another")
 
             producer.client.send = refuse
-            self._leaving.begin(producer.stop())
+            self._leaving.begin(producer, producer.client)
 
 
 def _heard(future: asyncio.Future[Any]) -> None:

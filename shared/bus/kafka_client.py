@@ -4,7 +4,6 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -111,19 +110,22 @@ class Leaving:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, goodbye: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let a client go in the background. The task never raises."""
-        task = asyncio.create_task(self._say(goodbye))
+    def begin(self, client: Any, connections: Any) -> asyncio.Task[None]:
+        """Let a client go in the background, and its connections with it. The task never raises."""
+        task = asyncio.create_task(self._say_goodbye(client, connections))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     @staticmethod
-    async def _say(goodbye: Coroutine[Any, Any, None]) -> None:
+    async def _say_goodbye(client: Any, connections: Any) -> None:
         try:
-            await goodbye
+            await client.stop()
         except Exception as error:
             logger.info("a Kafka client ended with an error", error=repr(error))
+        finally:
+            # A goodbye that is cut short would leave them open.
+            await connections.close()
 
     async def finish(self) -> None:
         """Wait for those still leaving, though not for ever."""
@@ -132,7 +134,8 @@ class Leaving:
         _, late = await asyncio.wait(self._tasks, timeout=LEAVING_SECONDS)
         for task in late:
             task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        if late:
+            await asyncio.wait(late, timeout=LEAVING_SECONDS)
 
 
 class Calm(logging.Filter):

@@ -95,7 +95,7 @@ class KafkaConsumer:
                     await self._ensure(self.topics)
                     await client.start()
             except BaseException as error:
-                self._leaving.begin(client.stop())
+                self._leaving.begin(client, client._client)
                 if not isinstance(error, Exception):
                     raise
                 logger.warning(
@@ -141,7 +141,7 @@ class KafkaConsumer:
             logger.warning("joining the group anew", group=self.group, why=why)
             metrics.bus_rejoins.labels(self.group).inc()
             self._dealt_anew(0)
-            self._leaving.begin(client.stop())
+            self._leaving.begin(client, client._client)
 
     # -- the contract ----------------------------------------------------------------------------
 
@@ -275,7 +275,9 @@ class KafkaConsumer:
             self._joining = None
         client, self._client = self._client, None
         if client is not None:
-            await asyncio.wait([self._leaving.begin(client.stop())], timeout=LEAVING_SECONDS)
+            await asyncio.wait(
+                [self._leaving.begin(client, client._client)], timeout=LEAVING_SECONDS
+            )
 
 
 class _Rebalanced(ConsumerRebalanceListener):

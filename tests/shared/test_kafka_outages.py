@@ -298,6 +298,26 @@ async def test_a_member_leaves_in_time_while_the_broker_is_away(
     assert time.monotonic() - started < 6
 
 
+async def test_a_goodbye_that_is_cut_short_leaves_no_connection_open(
+    mock: MockKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.bus.kafka_client.LEAVING_SECONDS", 0.2)
+    monkeypatch.setattr("shared.bus.kafka_consumer.LEAVING_SECONDS", 0.2)
+    bus = KafkaBus(mock.servers, OPTIONS)
+    await bus.start()
+    consumer = await bus.join("g", [TOPIC])
+    client = consumer._client
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(client._coordinator, "close", never)
+    connections = [*client._client._conns.values()]
+    assert any(one.connected() for one in connections)
+    await bus.stop()
+    assert not any(one.connected() for one in connections)
+
+
 async def test_bytes_that_nobody_of_ours_wrote_are_delivered(
     bus: KafkaBus, mock: MockKafka
 ) -> None:

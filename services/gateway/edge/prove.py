@@ -15,12 +15,13 @@ from services.gateway.integrations.signatures import SCHEMES
 from services.gateway.keyring import Signing
 from shared.auth import PRINCIPAL, Principal
 from shared.clock import Clock
+from shared.http.dialects import PAGERDUTY
 
 Signs = Callable[[str], Signing | None]
 """How the integration with this id signs, or None when it need not."""
 
-KEY_IN_BODY = frozenset({"/v2/enqueue", "/v2/change/enqueue"})
-"""PagerDuty's: the routing key is a field of the body."""
+KEY_IN_BODY = PAGERDUTY
+"""The routing key is a field of the body."""
 
 PROVEN_LATER = KEY_IN_BODY | SCHEMES.keys()
 

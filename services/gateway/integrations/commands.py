@@ -12,6 +12,7 @@ from services.gateway.access.domain import generate_for_integration, parse
 from services.gateway.integrations import store
 from services.gateway.integrations.domain import (
     MOST_KEYS,
+    SENDS,
     Integration,
     IntegrationEnded,
     IntegrationUnknown,
@@ -22,8 +23,6 @@ from services.gateway.integrations.sealing import seal
 from shared.context import Context
 from shared.ids import new_id
 from shared.refusals import VersionMismatch
-
-SENDS = frozenset({"ingest"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from shared.auth import Sender
 from shared.refusals import NotFound, Refusal
 
 SOURCE = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
+SENDS = frozenset({"ingest"})
+"""The scopes of whatever comes from one, by key or by signature."""
 MOST_KEYS = 2
 """Active at once: the one in use, and the one that replaces it."""
 MOST_SECRETS = 2

@@ -193,17 +193,13 @@ async def _open_book(
 
 def _ends_nothing(book: Book, first: First) -> bool:
     signal = first.signal
-    return (
-        first.by_alert
-        and signal.status == "resolved"
-        and not book.knows(Alert(signal.source, signal.fingerprint))
-    )
+    return first.by_alert and signal.status == "resolved" and not book.knows(alert_of(signal))
 
 
 def land(book: Book, first: First) -> None:
     """Let a new signal do in the book what it does."""
     signal = first.signal
-    alert = Alert(signal.source, signal.fingerprint)
+    alert = alert_of(signal)
     if signal.status == "resolved":
         episode = Episode(signal.starts_at, signal.ends_at or signal.starts_at, told=True)
     else:

@@ -24,12 +24,10 @@ from shared.refusals import Overloaded
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came: the raw body, headers by lower-case names, parameters of path and query."""
+    """What came: the raw body, and headers by lower-case names."""
 
     body: bytes
     headers: Mapping[str, str]
-    path: Mapping[str, str]
-    query: Mapping[str, str]
     received_at: datetime
 
 
@@ -81,7 +79,7 @@ class Format:
 async def take(request: Request, ctx: Context, form: Format) -> Response:
     """Everything of the post is stored once this has answered with a 2xx, or nothing of it."""
     body = await request.body()
-    sent = Sent(body, request.headers, request.path_params, request.query_params, ctx.now)
+    sent = Sent(body, request.headers, ctx.now)
     try:
         said = form.read(sent)
     except BadBody as error:
