@@ -6,9 +6,9 @@ the commits. Readers never wait for writers and see one snapshot.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import engine_postgres, engine_sqlite
 from shared.columns import Json, Serial, UtcDateTime
-from shared.engine_sqlite import sqlite_url
+from shared.engine_sqlite import PUBLISHED, sqlite_url
 
 __all__ = [
     "PUBLISHED",
@@ -40,8 +40,10 @@ ROLLBACK_SECONDS = 5
 READERS = 4
 LEADERS = 4
 
-PUBLISHED = "groundswell.published"
-"""Key in a connection's `info`: this transaction wrote to the outbox."""
+
+Result = TypeVar("Result")
+Work = Callable[[AsyncConnection], Coroutine[Any, Any, Result]]
+"""What is done in a transaction that asks for nothing but its connection."""
 
 
 class DatabaseUnavailable(OperationalError):
@@ -65,12 +67,15 @@ class Database:
         self.schema: str | None = None
         """On PostgreSQL: where the tables are. None: a file that this process has to itself."""
         self._leaders = None
+        self._turn = asyncio.Lock()
+        self._quick: engine_sqlite.Quick | None = None
         match parsed.get_backend_name():
             case "sqlite":
                 self._is_away = engine_sqlite.is_away
                 self._writer = engine_sqlite.engine(
                     parsed, connections=1, readonly=False, busy_seconds=BUSY_SECONDS
                 )
+                self._quick = engine_sqlite.Quick(parsed, busy_seconds=BUSY_SECONDS)
                 self._reader = engine_sqlite.engine(
                     parsed, connections=READERS, readonly=True, busy_seconds=BUSY_SECONDS
                 )
@@ -101,7 +106,7 @@ class Database:
         nothing in it may do other I/O.
         """
         with _naming_what_is_away(self._is_away, writing=True):
-            async with self._writer.connect() as conn:
+            async with self._my_turn(), self._writer.connect() as conn:
                 conn.info.pop(PUBLISHED, None)
                 async with _transaction(conn):
                     if self.schema is not None:
@@ -111,6 +116,32 @@ class Database:
                 # failpoint: database.committed
                 if conn.info.pop(PUBLISHED, False):
                     self.published.set()
+
+    async def write(self, work: Work[Result]) -> Result:
+        """The same for work that awaits nothing but its connection; on SQLite in a thread, at once.
+
+        Commits when the work returns, rolls back when it raises. Quicker than `begin` where many
+        statements make one transaction. Raises DatabaseUnavailable.
+        """
+        if self._quick is None:
+            async with self.begin() as conn:
+                return await work(conn)
+        with _naming_what_is_away(self._is_away, writing=True):
+            async with self._my_turn():
+                result, published = await self._quick.run(work)
+        if published:
+            self.published.set()
+        return result
+
+    @asynccontextmanager
+    async def _my_turn(self) -> AsyncGenerator[None]:
+        """Nobody else of this process writes here while the block runs; in the order of asking."""
+        async with asyncio.timeout(BUSY_SECONDS):
+            await self._turn.acquire()
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
@@ -146,6 +177,8 @@ class Database:
         for engine in (self._writer, self._reader, self._leaders):
             if engine is not None:
                 await engine.dispose()
+        if self._quick is not None:
+            await self._quick.close()
 
 
 @asynccontextmanager

@@ -5,16 +5,24 @@ Readers have their own connections (WAL), and can't write. `synchronous=FULL`: a
 disk when it returns.
 """
 
+import asyncio
+import contextvars
 import os
 import sqlite3
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import URL
+from sqlalchemy import Executable, create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
 
 from shared.columns import to_json
+
+PUBLISHED = "groundswell.published"
+"""Key in a connection's `info`: this transaction wrote to the outbox."""
 
 AWAY = frozenset(
     {
@@ -41,6 +49,11 @@ def engine(url: URL, *, connections: int, readonly: bool, busy_seconds: int) -> 
         json_serializer=to_json,
     )
 
+    _prepared(made.sync_engine, readonly=readonly, busy_seconds=busy_seconds)
+    return made
+
+
+def _prepared(made: Engine, *, readonly: bool, busy_seconds: int) -> None:
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves; the driver's own loses updates
         cursor = connection.cursor()
@@ -55,9 +68,79 @@ def engine(url: URL, *, connections: int, readonly: bool, busy_seconds: int) -> 
     def begin(conn: Any) -> None:
         conn.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
-    event.listen(made.sync_engine, "connect", prepare)
-    event.listen(made.sync_engine, "begin", begin)
-    return made
+    event.listen(made, "connect", prepare)
+    event.listen(made, "begin", begin)
+
+
+class Inline:
+    """What a transaction's work uses of an AsyncConnection, over one that waits for nothing."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.dialect = conn.dialect
+        self.info = conn.info
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> Any:
+        return self._conn.execute(statement, parameters)
+
+    async def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
+        return self._conn.exec_driver_sql(statement, parameters)
+
+
+class Quick:
+    """A writing connection with a thread of its own, where a transaction runs from BEGIN to COMMIT.
+
+    Else each statement goes to a thread and back four times. Who uses it sees to it that nobody else
+    writes meanwhile.
+    """
+
+    def __init__(self, url: URL, *, busy_seconds: int) -> None:
+        self._engine = create_engine(
+            url.set(drivername="sqlite+pysqlite"),
+            poolclass=StaticPool,
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,
+            json_serializer=to_json,
+        )
+        _prepared(self._engine, readonly=False, busy_seconds=busy_seconds)
+        self._thread = ThreadPoolExecutor(1, "sqlite writer")
+
+    async def run(self, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> tuple[Any, bool]:
+        """What the work returns, once it is committed, and whether it published.
+
+        Whoever is cancelled meanwhile waits for the end of it all the same.
+        """
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        done = loop.run_in_executor(self._thread, context.run, self._transaction, work)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait([done])
+            raise
+
+    def _transaction(self, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> tuple[Any, bool]:
+        with self._engine.connect() as conn:
+            conn.info.pop(PUBLISHED, None)
+            with conn.begin():
+                result = _finished(work(Inline(conn)))
+                # failpoint: database.committing
+            # failpoint: database.committed
+            return result, conn.info.pop(PUBLISHED, False)
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown()
+
+
+def _finished(work: Coroutine[Any, Any, Any]) -> Any:
+    """What the coroutine returns. Raises RuntimeError when it waits for something else."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    work.close()
+    raise RuntimeError("in a transaction that runs in a thread nothing else can be awaited")
 
 
 def is_away(error: DBAPIError, *, writing: bool) -> bool:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Index, Row, Table, Text, bindparam, insert, select, tuple_, update
+from sqlalchemy import Column, Index, Row, Table, Text, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.changes.domain import Change, Recorded
-from services.incidents.incidents.store import parts
 from services.incidents.metadata import metadata
 from shared.database import Json, UtcDateTime
+from shared.keys import one_of, packed
 
 changes = Table(
     "changes",
@@ -45,7 +45,7 @@ def reference_of(change: Change) -> Reference:
     return Reference(change.source, change.external_ref)
 
 
-_REFERENCE = tuple_(changes.c.source, changes.c.external_ref)
+_FIND = select(changes).where(one_of(changes.c.source, changes.c.external_ref))
 _STATED = ("kind", "title", "service", "state", "environment", "revision", "url")
 _REWRITTEN = ("at", "stated_at", "details", *_STATED)
 
@@ -53,11 +53,9 @@ _REWRITTEN = ("at", "stated_at", "details", *_STATED)
 async def find(conn: AsyncConnection, references: Iterable[Reference]) -> dict[Reference, Recorded]:
     """Those of these changes that are recorded already."""
     found: dict[Reference, Recorded] = {}
-    for some in parts(references):
-        query = select(changes).where(_REFERENCE.in_([tuple(one) for one in some]))
-        for row in await conn.execute(query):
-            recorded = _recorded_of(row)
-            found[reference_of(recorded.told)] = recorded
+    for row in await conn.execute(_FIND, {"keys": packed(references)}):
+        recorded = _recorded_of(row)
+        found[reference_of(recorded.told)] = recorded
     return found
 
 

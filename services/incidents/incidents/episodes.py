@@ -19,7 +19,6 @@ from sqlalchemy import (
     func,
     select,
     text,
-    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.incidents.incidents.store import parts
 from services.incidents.metadata import metadata
 from shared.database import UtcDateTime, insert_into
+from shared.keys import one_of, packed
 
 FIRING = text("ends_at IS NULL")
 EXPIRING = text("ends_at IS NULL AND expires_at IS NOT NULL")
@@ -139,35 +139,29 @@ async def of_incidents(conn: AsyncConnection, incident_ids: Iterable[str]) -> li
     return found
 
 
-_KEY = tuple_(episodes.c.source, episodes.c.fingerprint, episodes.c.starts_at)
+_OWNERS = select(episodes.c.incident_id).where(
+    one_of(episodes.c.source, episodes.c.fingerprint, episodes.c.starts_at)
+)
 
 
 async def owners(conn: AsyncConnection, keys: Iterable[tuple[str, str, datetime]]) -> set[str]:
     """The incidents that have the episodes of these (source, fingerprint, start)."""
-    found: set[str] = set()
-    for some in parts(keys):
-        query = select(episodes.c.incident_id).where(_KEY.in_(some))
-        found |= set((await conn.execute(query)).scalars())
-    return found
+    return set((await conn.execute(_OWNERS, {"keys": packed(keys)})).scalars())
 
 
-_ALERT = tuple_(episodes.c.source, episodes.c.fingerprint)
+_FIRING = (
+    select(episodes.c.source, episodes.c.fingerprint, func.min(episodes.c.starts_at))
+    .where(one_of(episodes.c.source, episodes.c.fingerprint), FIRING)
+    .group_by(episodes.c.source, episodes.c.fingerprint)
+)
 
 
 async def firing(
     conn: AsyncConnection, alerts: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], datetime]:
     """Since when those of these alerts (source, fingerprint) fire that do."""
-    found: dict[tuple[str, str], datetime] = {}
-    for some in parts(alerts):
-        query = (
-            select(episodes.c.source, episodes.c.fingerprint, func.min(episodes.c.starts_at))
-            .where(_ALERT.in_(some), FIRING)
-            .group_by(episodes.c.source, episodes.c.fingerprint)
-        )
-        for source, fingerprint, start in await conn.execute(query):
-            found[source, fingerprint] = start
-    return found
+    rows = await conn.execute(_FIRING, {"keys": packed(alerts)})
+    return {(source, fingerprint): start for source, fingerprint, start in rows}
 
 
 async def expired(conn: AsyncConnection, before: datetime, limit: int) -> list[Held]:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     bindparam,
     insert,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +30,7 @@ from services.incidents.incidents.store import incidents, parts
 from services.incidents.metadata import metadata
 from services.incidents.signals.signal import Signal
 from shared.database import Json, UtcDateTime
+from shared.keys import one_of, packed
 
 signals = Table(
     "signals",
@@ -129,7 +129,7 @@ def occurrence_of(signal: Signal) -> Occurrence:
     return Occurrence(signal.source, signal.fingerprint, signal.status, signal.starts_at)
 
 
-_KEY = tuple_(signals.c.source, signals.c.fingerprint, signals.c.status, signals.c.starts_at)
+_KEY = (signals.c.source, signals.c.fingerprint, signals.c.status, signals.c.starts_at)
 _EPISODE_OF_SIGNAL = (
     (episodes.c.source == signals.c.source)
     & (episodes.c.fingerprint == signals.c.fingerprint)
@@ -137,7 +137,7 @@ _EPISODE_OF_SIGNAL = (
 )
 _FIND = (
     select(
-        *_KEY.clauses,
+        *_KEY,
         signals.c.id,
         signals.c.incident_id,
         episodes.c.ends_at,
@@ -148,7 +148,7 @@ _FIND = (
         episodes.c.heard_from,
     )
     .join_from(signals, episodes, _EPISODE_OF_SIGNAL)
-    .where(_KEY.in_(bindparam("keys", expanding=True)))
+    .where(one_of(*_KEY))
 )
 
 
@@ -157,12 +157,11 @@ async def find(
 ) -> dict[Occurrence, Stored]:
     """Those of these occurrences that are stored already."""
     found: dict[Occurrence, Stored] = {}
-    for some in parts(occurrences):
-        for row in await conn.execute(_FIND, {"keys": [tuple(key) for key in some]}):
-            key = Occurrence(row.source, row.fingerprint, row.status, row.starts_at)
-            found[key] = Stored(
-                row.id, row.incident_id, row.ends_at, row.told, row.expires_at, silenced_of(row)
-            )
+    for row in await conn.execute(_FIND, {"keys": packed(occurrences)}):
+        key = Occurrence(row.source, row.fingerprint, row.status, row.starts_at)
+        found[key] = Stored(
+            row.id, row.incident_id, row.ends_at, row.told, row.expires_at, silenced_of(row)
+        )
     return found
 
 
@@ -173,39 +172,40 @@ _NAMES = (
     signal_payloads.c.labels,
 )
 
+_NAMED = (
+    select(signals, *_NAMES)
+    .join(signal_payloads, signal_payloads.c.signal_id == signals.c.id)
+    .where(one_of(signals.c.source, signals.c.fingerprint, signals.c.starts_at))
+    .order_by(signals.c.status)
+)
+
 
 def named_by(row: Row[Any]) -> Named:
     return Named(row.source, row.service, row.severity, row.alert_name, row.labels)
 
 
-_ALERT = tuple_(incidents.c.source, incidents.c.fingerprint)
+_NEAR = select(incidents).where(
+    one_of(incidents.c.source, incidents.c.fingerprint),
+    incident_store.since(bindparam("moment", type_=UtcDateTime())),
+)
 
 
 async def near(
     conn: AsyncConnection, alerts: Iterable[Alert], moment: datetime
 ) -> tuple[list[Incident], list[Held]]:
     """The incidents of these alerts that were open at `moment` or ended later; and their episodes."""
-    found: list[Incident] = []
-    for some in parts(alerts):
-        query = select(incidents).where(
-            _ALERT.in_([tuple(alert) for alert in some]), incident_store.since(moment)
-        )
-        rows = await conn.execute(query)
-        found += [incident_store.incident_of(row) for row in rows]
+    rows = await conn.execute(_NEAR, {"keys": packed(alerts), "moment": moment})
+    found = [incident_store.incident_of(row) for row in rows]
     return found, await incident_episodes.of_incidents(conn, [one.id for one in found])
 
 
 async def named(conn: AsyncConnection, held: Iterable[Held]) -> dict[tuple[Alert, datetime], Named]:
     """What the first signal of each of these episodes names; of a start rather than of an end."""
     found: dict[tuple[Alert, datetime], Named] = {}
-    key = tuple_(signals.c.source, signals.c.fingerprint, signals.c.starts_at)
-    query = select(signals, *_NAMES).join(
-        signal_payloads, signal_payloads.c.signal_id == signals.c.id
-    )
-    for some in parts((one.source, one.fingerprint, one.episode.starts_at) for one in held):
-        for row in await conn.execute(query.where(key.in_(some)).order_by(signals.c.status)):
-            at = Alert(row.source, row.fingerprint), row.starts_at
-            found.setdefault(at, named_by(row))  # "firing" comes before "resolved"
+    keys = packed((one.source, one.fingerprint, one.episode.starts_at) for one in held)
+    for row in await conn.execute(_NAMED, {"keys": keys}):
+        at = Alert(row.source, row.fingerprint), row.starts_at
+        found.setdefault(at, named_by(row))  # "firing" comes before "resolved"
     return found
 
 

@@ -116,8 +116,8 @@ class Writer:
             # failpoint: ingest.taken
             is_silenced = by_silences(await self.silences.load())
             posts = [one.post for one in batch]
-            async with self.db.begin() as conn:
-                answers = await record(conn, posts, self.settings.reopen_window, is_silenced)
+            window = self.settings.reopen_window
+            answers = await self.db.write(lambda conn: record(conn, posts, window, is_silenced))
         except UNAVAILABLE as error:
             logger.error("signals can't be written", requests=len(batch), exc_info=error)
             for one in batch:

@@ -115,12 +115,31 @@ def test_the_order_of_labels_does_not_change_the_fingerprint(
     assert fingerprint({name: labels[name] for name in names}) == fingerprint(labels)
 
 
-def test_long_label_sets_have_a_fingerprint_without_being_remembered() -> None:
-    prometheus.remembered.cache_clear()
-    assert fingerprint({"a": "x" * 4_000}) != fingerprint({"a": "x" * 4_001})
-    assert prometheus.remembered.cache_info().currsize == 0
-    assert fingerprint({"a": "x"}) == fingerprint({"a": "x"})
-    assert prometheus.remembered.cache_info().currsize == 1
+def said(labels: dict[str, str]) -> Signal:
+    (signal,) = parse(json.dumps([{"labels": labels}]).encode(), NOW)
+    return signal
+
+
+def test_what_labels_say_is_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "_known", known := {})
+    monkeypatch.setattr(prometheus, "_REMEMBERED", 3)
+    first = said({"alertname": "A0", "severity": "critical"})
+    assert said({"alertname": "A0", "severity": "critical"}) == first
+    assert len(known) == 1
+    for number in range(1, 9):
+        assert said({"alertname": f"A{number}"}).alert_name == f"A{number}"
+    assert len(known) == 3
+    assert said({"alertname": "A0", "severity": "critical"}) == first
+    said({"alertname": "long", "text": "x" * 4_000})
+    assert all(("text", "x" * 4_000) not in key for key in known)
+
+
+def test_what_was_said_of_the_same_labels_with_other_annotations_is_not_mistaken() -> None:
+    def titled(summary: str) -> str:
+        body = [{"labels": {"alertname": "A"}, "annotations": {"summary": summary}}]
+        return parse(json.dumps(body).encode(), NOW)[0].title
+
+    assert [titled("one"), titled("two"), titled("one")] == ["one", "two", "one"]
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ The body has no status: an end in the past means resolved, one ahead of us means
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from math import isfinite
+from typing import NamedTuple
 
 import msgspec
 
 from services.incidents.signals import signal as rules
-from services.incidents.signals.signal import Signal, Status
+from services.incidents.signals.signal import Severity, Signal, Status
 
 SOURCE = "prometheus"
 """One source for the webhook and for API v2: the same alert by either road is one alert."""
@@ -78,28 +78,77 @@ def labelled_signal(
 
     The fingerprint is made from the labels where none is stated.
     """
-    stored = rules.labelled(labels, f"{field}.labels")
-    notes = rules.annotated(annotations, f"{field}.annotations")
+    said = _said(labels, annotations, url, field)
     starts_at, ends_at, skewed = rules.bounded(starts_at, ends_at, received_at)
     return Signal(
         source=SOURCE,
-        fingerprint=stated_fingerprint or fingerprint(labels),
+        fingerprint=stated_fingerprint or said.fingerprint,
         status=status,
         starts_at=starts_at,
         ends_at=ends_at,
         expires_at=expires_at,
+        title=said.title,
+        alert_name=said.alert_name,
+        description=said.description,
+        service=said.service,
+        severity=said.severity,
+        customers_affected=said.customers_affected,
+        labels=said.labels,
+        annotations=said.annotations,
+        url=said.url,
+        truncated=truncated,
+        skewed=skewed,
+    )
+
+
+class _Said(NamedTuple):
+    """What labels, annotations and URL say, whenever it is that the alert fires."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    url: str | None
+    fingerprint: str
+    title: str
+    alert_name: str | None
+    description: str
+    service: str | None
+    severity: Severity
+    customers_affected: int | None
+
+
+_REMEMBERED = 4_096
+_REMEMBERED_LENGTH = 1_024
+_known: dict[object, _Said] = {}
+"""A firing alert is sent again every minute, and reading it costs more than all the rest. The bounds
+keep this under 20 MB whatever is sent; what has been there longest goes first."""
+
+
+def _said(
+    labels: dict[str, str], annotations: dict[str, str], url: str | None, field: str
+) -> _Said:
+    key = (*labels.items(), None, *annotations.items(), url)
+    if (known := _known.get(key)) is not None:
+        return known
+    stored = rules.labelled(labels, f"{field}.labels")
+    notes = rules.annotated(annotations, f"{field}.annotations")
+    said = _Said(
+        labels=stored,
+        annotations=notes,
+        url=rules.web_address(url),
+        fingerprint=fingerprint(labels),
         title=_title(stored, notes),
         alert_name=rules.one_line(stored.get("alertname", ""), rules.MAX_NAME) or None,
         description=notes.get("description") or notes.get("message") or "",
         service=rules.service_of(stored),
         severity=rules.severity_of(stored),
         customers_affected=customers(notes),
-        labels=stored,
-        annotations=notes,
-        url=rules.web_address(url),
-        truncated=truncated,
-        skewed=skewed,
     )
+    texts = (*labels, *labels.values(), *annotations, *annotations.values(), url or "")
+    if sum(map(len, texts)) <= _REMEMBERED_LENGTH:
+        if len(_known) >= _REMEMBERED:
+            del _known[next(iter(_known))]
+        _known[key] = said
+    return said
 
 
 def _title(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
@@ -131,29 +180,18 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     """Prometheus' `model.LabelSet.Fingerprint`, as Alertmanager prints it: 16 hexadecimal digits.
 
     64-bit FNV-1a over the names in order, each name and value followed by the byte 255, which no
-    UTF-8 contains.
+    UTF-8 contains. http://www.isthe.com/chongo/tech/comp/fnv/
     """
+    total = _FNV_OFFSET
     stated = b"".join(
         part
         for name in sorted(labels)
         for part in (name.encode(), b"\xff", labels[name].encode(), b"\xff")
     )
-    return remembered(stated) if len(stated) <= _REMEMBERED_BYTES else _fnv1a(stated)
-
-
-_FNV_OFFSET = 0xCBF29CE484222325
-_FNV_PRIME = 0x100000001B3
-_REMEMBERED_BYTES = 1_024
-
-
-def _fnv1a(stated: bytes) -> str:
-    """FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/"""
-    total = _FNV_OFFSET
     for byte in stated:
         total = (total ^ byte) * _FNV_PRIME & 0xFFFF_FFFF_FFFF_FFFF
     return f"{total:016x}"
 
 
-# Prometheus sends a firing alert again every minute, and the loop above is slow in Python; the
-# bound on the bytes keeps this under 8 MB whatever is sent.
-remembered = lru_cache(maxsize=4_096)(_fnv1a)
+_FNV_OFFSET = 0xCBF29CE484222325
+_FNV_PRIME = 0x100000001B3
