@@ -73,7 +73,7 @@ def parsed(text: str, busy: float = 0.0) -> Load:
     try:
         requests = int(_found(r"(\d+) requests in", text))
         rate = float(_found(r"Requests/sec:\s+([\d.]+)", text))
-        p50, p99 = (milliseconds(_found(rf"{p}%\s+(\S+)", text)) for p in (50, 99))
+        p50, p99 = (milliseconds(_found(rf"(?m)^\s+{p}%\s+(\S+)", text)) for p in (50, 99))
     except (AttributeError, KeyError) as wrong:
         raise BenchFailed(f"wrk printed what can't be read:\n{text}") from wrong
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)

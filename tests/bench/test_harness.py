@@ -18,7 +18,7 @@ Running 2s test @ http://127.0.0.1:9/api/v2/alerts
   1 threads and 16 connections
   Thread Stats   Avg      Stdev     Max   +/- Stdev
     Latency     1.59ms    0.90ms  20.11ms   91.00%
-    Req/Sec     9.93k     1.02k   11.60k    70.00%
+    Req/Sec     9.93k     1.02k   11.60k    62.50%
   Latency Distribution
      50%  890.00us
      75%    1.70ms
