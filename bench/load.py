@@ -49,8 +49,8 @@ def wrk(url: str, script: Path | None, *, connections: int, seconds: float, key:
     """Load `url` for so long, in one thread. A request is repeated until the time is over."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
     command += ["--timeout", "20s"]
-    if key:
-        command += ["-H", f"Authorization: Bearer {key}"]
+    for name, value in authorization(key).items():
+        command += ["-H", f"{name}: {value}"]
     if script is not None:
         command += ["-s", str(script)]
     before = os.times()
@@ -66,6 +66,11 @@ def wrk(url: str, script: Path | None, *, connections: int, seconds: float, key:
         raise BenchFailed(f"wrk failed: {done.stdout}{done.stderr}")
     used = after.children_user - before.children_user + after.children_system
     return parsed(done.stdout, (used - before.children_system) / max(1, round(seconds)))
+
+
+def authorization(key: str) -> dict[str, str]:
+    """The headers that show a key, if there is one."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def parsed(text: str, busy: float = 0.0) -> Load:

@@ -8,7 +8,7 @@ from statistics import median
 import httpx
 
 from bench.bodies import PROMETHEUS, Shape, first_posts, script
-from bench.load import BenchFailed, Load, wrk
+from bench.load import BenchFailed, Load, authorization, wrk
 from bench.server import Server
 
 SETTLE_SECONDS = 20.0
@@ -77,7 +77,7 @@ def compete(
 
 def prime(server: Server, bodies: Sequence[bytes]) -> None:
     """Make known what will repeat. Raises BenchFailed when it isn't taken."""
-    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **authorization(server.key)}
     with httpx.Client(headers=headers, timeout=PRIME_SECONDS, trust_env=False) as client:
         for body in bodies:
             answer = client.post(server.url + server.path, content=body)
