@@ -7,7 +7,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo run test check format lock contracts documents \
-	test-deploy test-kafka test-senders test-replay truth crash chaos clean
+	test-deploy test-kafka test-senders test-replay truth crash chaos bench profile clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -81,6 +81,12 @@ chaos: setup-dev ## Kill real processes, database and broker under load, on both
 
 truth: setup-dev ## Rank themes of a real log as of then, and see what people fixed (same file)
 	$(BIN)/python tests/truth/truth.py $(ARGS)
+
+bench: setup-dev ## Measure it beside its peers (needs two cores, Debian's wrk and Alertmanager; ARGS="--quick --only ingest")
+	$(BIN)/python -m bench $(ARGS)
+
+profile: setup-dev ## Show where the time of the hot road goes
+	$(BIN)/python -m bench.profile $(ARGS)
 
 clean: ## Remove the virtual environment and caches; never the data
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,104 @@
+"""Interleaves contestants in rounds, A B C A B C, so that what drifts, drifts for all; takes medians."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from bench.bodies import PROMETHEUS, Shape, first_posts, script
+from bench.load import BenchFailed, Load, authorization, wrk
+from bench.server import Server
+
+SETTLE_SECONDS = 20.0
+PRIME_SECONDS = 30.0
+TOLERATED = 0.001
+"""Share of requests that may fail before a rate says nothing."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to look."""
+
+    rounds: int
+    seconds: float
+    warm_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """Medians over the rounds; rates in requests a second, latencies in ms, memory in MB."""
+
+    rate: float
+    p50: float
+    p99: float
+    drained: float
+    """Seconds until it had nothing left to do, after a round; what it puts off is not free."""
+    memory: float
+    busy: float
+
+
+def compete(
+    servers: Sequence[Server],
+    folder: Path,
+    shape: Shape,
+    *,
+    connections: int,
+    effort: Effort,
+    form: str = PROMETHEUS,
+) -> dict[str, Result]:
+    """Each contestant's result by its name. Who has no turn is paused, once it has nothing left to do."""
+    loads: dict[str, list[Load]] = {server.name: [] for server in servers}
+    drained: dict[str, list[float]] = {server.name: [] for server in servers}
+    for turn in range(effort.rounds + 1):  # the first warms up
+        for server in servers:
+            name = f"c{connections}a{shape.alerts}p{shape.repeats}r{turn}-"
+            path = script(folder, shape, name, form=form)
+            seconds = effort.seconds if turn else effort.warm_seconds
+            server.resume()
+            if not turn and shape.repeats:
+                prime(server, first_posts(shape, form))
+            seen = wrk(
+                server.url + server.path,
+                path,
+                connections=connections,
+                seconds=seconds,
+                key=server.key,
+            )
+            took = server.settle(SETTLE_SECONDS)
+            server.pause()
+            if turn:
+                _check(server, seen)
+                loads[server.name].append(seen)
+                drained[server.name].append(took)
+    return {s.name: _result(loads[s.name], drained[s.name], s.rss_mb()) for s in servers}
+
+
+def prime(server: Server, bodies: Sequence[bytes]) -> None:
+    """Make known what will repeat. Raises BenchFailed when it isn't taken."""
+    headers = {"Content-Type": "application/json", **authorization(server.key)}
+    with httpx.Client(headers=headers, timeout=PRIME_SECONDS, trust_env=False) as client:
+        for body in bodies:
+            answer = client.post(server.url + server.path, content=body)
+            if not answer.is_success:
+                raise BenchFailed(
+                    f"{server.name} refuses {answer.status_code}: {answer.text[:500]}"
+                )
+
+
+def _check(server: Server, seen: Load) -> None:
+    if not seen.requests or seen.errors > TOLERATED * seen.requests:
+        said = f"{seen.errors} of {seen.requests} requests failed"
+        raise BenchFailed(f"{server.name} can't be measured, {said}: {server.said()}")
+
+
+def _result(loads: Sequence[Load], drained: Sequence[float], memory: float) -> Result:
+    return Result(
+        median(one.rate for one in loads),
+        median(one.p50 for one in loads),
+        median(one.p99 for one in loads),
+        median(drained),
+        memory,
+        median(one.busy for one in loads),
+    )
