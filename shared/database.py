@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import engine_postgres, engine_sqlite
 from shared.columns import Json, Serial, UtcDateTime
-from shared.engine_sqlite import PUBLISHED, sqlite_url
+from shared.engine_sqlite import SqliteEngine, sqlite_url
 
 __all__ = [
     "PUBLISHED",
@@ -46,6 +46,10 @@ Work = Callable[[AsyncConnection], Coroutine[Any, Any, Result]]
 """What is done in a transaction that asks for nothing but its connection."""
 
 
+PUBLISHED = "groundswell.published"
+"""Key in a connection's `info`: this transaction wrote to the outbox."""
+
+
 class DatabaseUnavailable(OperationalError):
     """The database is away, full, or too slow. Raised by a commit, it may or may not have happened."""
 
@@ -67,16 +71,14 @@ class Database:
         self.schema: str | None = None
         """On PostgreSQL: where the tables are. None: a file that this process has to itself."""
         self._leaders = None
-        self._turn = asyncio.Lock()
-        self._quick: engine_sqlite.Quick | None = None
+        self._lanes: SqliteEngine | None = None
         match parsed.get_backend_name():
             case "sqlite":
                 self._is_away = engine_sqlite.is_away
-                self._writer = engine_sqlite.engine(
+                self._writer = self._lanes = SqliteEngine(
                     parsed, connections=1, readonly=False, busy_seconds=BUSY_SECONDS
                 )
-                self._quick = engine_sqlite.Quick(parsed, busy_seconds=BUSY_SECONDS)
-                self._reader = engine_sqlite.engine(
+                self._reader = SqliteEngine(
                     parsed, connections=READERS, readonly=True, busy_seconds=BUSY_SECONDS
                 )
             case "postgresql":
@@ -91,7 +93,7 @@ class Database:
                 )
             case other:
                 raise ValueError(
-                    f"no engine for {other!r}: use sqlite+aiosqlite:///PATH or"
+                    f"no engine for {other!r}: use sqlite:///PATH or"
                     " postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE?schema=NAME"
                 )
 
@@ -106,7 +108,7 @@ class Database:
         nothing in it may do other I/O.
         """
         with _naming_what_is_away(self._is_away, writing=True):
-            async with self._my_turn(), self._writer.connect() as conn:
+            async with self._writer.connect() as conn:
                 conn.info.pop(PUBLISHED, None)
                 async with _transaction(conn):
                     if self.schema is not None:
@@ -123,25 +125,24 @@ class Database:
         Commits when the work returns, rolls back when it raises. Quicker than `begin` where many
         statements make one transaction. Raises DatabaseUnavailable.
         """
-        if self._quick is None:
+        if self._lanes is None:
             async with self.begin() as conn:
                 return await work(conn)
+        published = False
+
+        async def noting(conn: AsyncConnection) -> Result:
+            nonlocal published
+            conn.info.pop(PUBLISHED, None)
+            result = await work(conn)
+            published = conn.info.pop(PUBLISHED, False)
+            return result
+
         with _naming_what_is_away(self._is_away, writing=True):
-            async with self._my_turn():
-                result, published = await self._quick.run(work)
+            async with self._lanes.lane() as lane:
+                result = await lane.hop(lane.transaction, noting)
         if published:
             self.published.set()
         return result
-
-    @asynccontextmanager
-    async def _my_turn(self) -> AsyncGenerator[None]:
-        """Nobody else of this process writes here while the block runs; in the order of asking."""
-        async with asyncio.timeout(BUSY_SECONDS):
-            await self._turn.acquire()
-        try:
-            yield
-        finally:
-            self._turn.release()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[AsyncConnection]:
@@ -177,8 +178,6 @@ class Database:
         for engine in (self._writer, self._reader, self._leaders):
             if engine is not None:
                 await engine.dispose()
-        if self._quick is not None:
-            await self._quick.close()
 
 
 @asynccontextmanager
@@ -192,7 +191,7 @@ async def migrating(url: str) -> AsyncGenerator[AsyncConnection]:
     engine = (
         engine_postgres.migrator(parsed, busy_seconds=BUSY_SECONDS)
         if on_postgres
-        else engine_sqlite.engine(parsed, connections=1, readonly=False, busy_seconds=BUSY_SECONDS)
+        else SqliteEngine(parsed, connections=1, readonly=False, busy_seconds=BUSY_SECONDS)
     )
     is_away = engine_postgres.is_away if on_postgres else engine_sqlite.is_away
     try:

@@ -6,23 +6,20 @@ disk when it returns.
 """
 
 import asyncio
-import contextvars
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
-from sqlalchemy import Executable, create_engine, event
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import NullPool
 
 from shared.columns import to_json
-
-PUBLISHED = "groundswell.published"
-"""Key in a connection's `info`: this transaction wrote to the outbox."""
+from shared.lane import Hopping, Lane
 
 AWAY = frozenset(
     {
@@ -38,22 +35,62 @@ AWAY = frozenset(
 """Result codes for which nobody's statement is to blame: the file is locked, away or full."""
 
 
-def engine(url: URL, *, connections: int, readonly: bool, busy_seconds: int) -> AsyncEngine:
-    """The engine of one file: for the one writer, or for readers."""
-    made = create_async_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=busy_seconds,
-        hide_parameters=True,  # an error that is logged must not quote what people sent
-        json_serializer=to_json,
-    )
+class SqliteEngine:
+    """The connections to one file: to the one writer, or to readers. Who waits for one goes in turn.
 
-    _prepared(made.sync_engine, readonly=readonly, busy_seconds=busy_seconds)
-    return made
+    Has what `shared.database` uses of SQLAlchemy's AsyncEngine.
+    """
+
+    def __init__(self, url: URL, *, connections: int, readonly: bool, busy_seconds: int) -> None:
+        self._engine = create_engine(
+            url.set(drivername="sqlite+pysqlite"),
+            poolclass=NullPool,  # lanes keep theirs
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,  # an error that is logged must not quote what people sent
+            json_serializer=to_json,
+        )
+        _prepared(self._engine, readonly=readonly, busy_seconds=busy_seconds)
+        self._busy_seconds = busy_seconds
+        self._lanes = [Lane(self._engine) for _ in range(connections)]
+        self._free = [*self._lanes]
+        self._room = asyncio.Semaphore(connections)
+
+    @asynccontextmanager
+    async def lane(self) -> AsyncGenerator[Lane]:
+        """A connection of one's own while the block runs. Raises TimeoutError when none gets free."""
+        async with asyncio.timeout(self._busy_seconds):
+            await self._room.acquire()
+        lane = self._free.pop()
+        try:
+            yield lane
+        finally:
+            self._free.append(lane)
+            self._room.release()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[AsyncConnection]:
+        """The same, as one that statements are awaited from."""
+        async with self.lane() as lane:
+            yield cast("AsyncConnection", Hopping(lane))
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[AsyncConnection]:
+        """One transaction: commits when the block ends, rolls back when it raises."""
+        async with self.connect() as conn:
+            await conn.begin()
+            try:
+                yield conn
+                await conn.commit()
+            except BaseException:
+                await conn.rollback()
+                raise
+
+    async def dispose(self) -> None:
+        for lane in self._lanes:
+            await lane.close()
 
 
-def _prepared(made: Engine, *, readonly: bool, busy_seconds: int) -> None:
+def _prepared(made: Any, *, readonly: bool, busy_seconds: int) -> None:
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves; the driver's own loses updates
         cursor = connection.cursor()
@@ -72,77 +109,6 @@ def _prepared(made: Engine, *, readonly: bool, busy_seconds: int) -> None:
     event.listen(made, "begin", begin)
 
 
-class Inline:
-    """What a transaction's work uses of an AsyncConnection, over one that waits for nothing."""
-
-    def __init__(self, conn: Connection) -> None:
-        self._conn = conn
-        self.dialect = conn.dialect
-        self.info = conn.info
-
-    async def execute(self, statement: Executable, parameters: Any = None) -> Any:
-        return self._conn.execute(statement, parameters)
-
-    async def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
-        return self._conn.exec_driver_sql(statement, parameters)
-
-
-class Quick:
-    """A writing connection with a thread of its own, where a transaction runs from BEGIN to COMMIT.
-
-    Else each statement goes to a thread and back four times. Who uses it sees to it that nobody else
-    writes meanwhile.
-    """
-
-    def __init__(self, url: URL, *, busy_seconds: int) -> None:
-        self._engine = create_engine(
-            url.set(drivername="sqlite+pysqlite"),
-            poolclass=StaticPool,
-            connect_args={"check_same_thread": False},
-            hide_parameters=True,
-            json_serializer=to_json,
-        )
-        _prepared(self._engine, readonly=False, busy_seconds=busy_seconds)
-        self._thread = ThreadPoolExecutor(1, "sqlite writer")
-
-    async def run(self, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> tuple[Any, bool]:
-        """What the work returns, once it is committed, and whether it published.
-
-        Whoever is cancelled meanwhile waits for the end of it all the same.
-        """
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        done = loop.run_in_executor(self._thread, context.run, self._transaction, work)
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await asyncio.wait([done])
-            raise
-
-    def _transaction(self, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> tuple[Any, bool]:
-        with self._engine.connect() as conn:
-            conn.info.pop(PUBLISHED, None)
-            with conn.begin():
-                result = _finished(work(Inline(conn)))
-                # failpoint: database.committing
-            # failpoint: database.committed
-            return result, conn.info.pop(PUBLISHED, False)
-
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown()
-
-
-def _finished(work: Coroutine[Any, Any, Any]) -> Any:
-    """What the coroutine returns. Raises RuntimeError when it waits for something else."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        return end.value
-    work.close()
-    raise RuntimeError("in a transaction that runs in a thread nothing else can be awaited")
-
-
 def is_away(error: DBAPIError, *, writing: bool) -> bool:
     """Did this fail because the file can't be used just now, and not because of what was asked?"""
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
@@ -151,4 +117,4 @@ def is_away(error: DBAPIError, *, writing: bool) -> bool:
 
 def sqlite_url(folder: str | os.PathLike[str], name: str) -> str:
     """The URL of the SQLite file `name` in `folder`."""
-    return f"sqlite+aiosqlite:///{os.path.join(os.fspath(folder), name)}"
+    return f"sqlite:///{os.path.join(os.fspath(folder), name)}"

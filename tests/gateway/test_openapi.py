@@ -27,7 +27,7 @@ class Thing(View):
 
 def service(router: APIRouter) -> FastAPI:
     """A service that is only documented, never called: its database is never opened."""
-    return create_service("fake", "Fake", Database("sqlite+aiosqlite:///never-opened"), [router])
+    return create_service("fake", "Fake", Database("sqlite:///never-opened"), [router])
 
 
 def scoped(path: str, model: type[View], name: str = "read") -> FastAPI:

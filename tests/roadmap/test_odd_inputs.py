@@ -48,7 +48,7 @@ FIELDS = {
 
 
 def routes() -> list[tuple[str, str]]:
-    document = create_app(Database("sqlite+aiosqlite:///never-opened.sqlite3")).openapi()
+    document = create_app(Database("sqlite:///never-opened.sqlite3")).openapi()
     return [(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs]
 
 

@@ -71,7 +71,7 @@ async def test_a_moment_is_the_same_moment_in_any_offset(db: Database) -> None:
 
 
 async def test_sqlite_looks_them_up_by_the_index(tmp_path: Path) -> None:
-    db = Database(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}")
+    db = Database(f"sqlite:///{tmp_path / 'x.db'}")
     async with db.begin() as conn:
         await conn.run_sync(things.metadata.create_all)
         query = str(FIND.compile(dialect=conn.dialect))

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -239,6 +240,6 @@ async def entries_of(conn: AsyncConnection, incident_id: str) -> list[Entry]:
     return [entry_of(row) for row in await conn.execute(query)]
 
 
-def since(moment: datetime) -> Any:
+def since(moment: datetime | ColumnElement[datetime]) -> Any:
     """Condition: incidents that were still open at `moment`, or ended later."""
     return incidents.c.resolved_at.is_(None) | (incidents.c.resolved_at >= moment)

@@ -1,0 +1,127 @@
+"""A connection to a SQLite file with a thread of its own, and what waits for it from the event loop.
+
+Each statement goes to the thread and back once; what asks for nothing but its connection goes there
+whole. Used by `engine_sqlite` alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, Executable
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Lane:
+    """One connection, used in one thread; whatever is asked of it is done in the order of asking."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(1, "sqlite")
+        self._conn: Connection | None = None
+
+    async def hop(
+        self, work: Callable[Given, Result], *args: Given.args, **named: Given.kwargs
+    ) -> Result:
+        """Do it in the thread. Whoever is cancelled meanwhile doesn't wait for what has begun."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: work(*args, **named))
+
+    @property
+    def connection(self) -> Connection:
+        """Opened when it is first asked for."""
+        if self._conn is None:
+            self._conn = self._engine.connect()
+        return self._conn
+
+    def execute(self, statement: Executable, parameters: Any = None) -> Any:
+        """Run it and read all its rows, since those who asked read them elsewhere."""
+        result = self.connection.execute(statement, parameters)
+        return result.freeze()() if result.returns_rows else result
+
+    def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
+        """The same for text in the driver's own words."""
+        result = self.connection.exec_driver_sql(statement, parameters)
+        return result.freeze()() if result.returns_rows else result
+
+    def transaction(self, work: Callable[[Any], Coroutine[Any, Any, Result]]) -> Result:
+        """Run the work from BEGIN to COMMIT."""
+        with self.connection.begin():
+            result = _finished(work(Inline(self.connection)))
+            # failpoint: database.committing
+        # failpoint: database.committed
+        return result  # noqa: RET504  failpoints stand between
+
+    def forget(self) -> None:
+        """Close the connection; the next work opens another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
+
+    async def close(self) -> None:
+        await self.hop(self.forget)
+        self._thread.shutdown()
+
+
+class Hopping:
+    """What is used of SQLAlchemy's AsyncConnection, over a lane."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    @property
+    def dialect(self) -> Any:
+        return self._lane.connection.dialect
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        return self._lane.connection.info
+
+    async def begin(self) -> None:
+        await self._lane.hop(lambda: self._lane.connection.begin())
+
+    async def commit(self) -> None:
+        await self._lane.hop(lambda: self._lane.connection.commit())
+
+    async def rollback(self) -> None:
+        await self._lane.hop(lambda: self._lane.connection.rollback())
+
+    async def invalidate(self) -> None:
+        await self._lane.hop(self._lane.forget)
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> Any:
+        return await self._lane.hop(self._lane.execute, statement, parameters)
+
+    async def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
+        return await self._lane.hop(self._lane.exec_driver_sql, statement, parameters)
+
+    async def run_sync(self, work: Callable[..., Result], *args: Any) -> Result:
+        return await self._lane.hop(lambda: work(self._lane.connection, *args))
+
+
+class Inline:
+    """The same within the thread, where nothing has to be waited for."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.dialect = conn.dialect
+        self.info = conn.info
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> Any:
+        return self._conn.execute(statement, parameters)
+
+    async def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
+        return self._conn.exec_driver_sql(statement, parameters)
+
+
+def _finished(work: Coroutine[Any, Any, Result]) -> Result:
+    """What the coroutine returns. Raises RuntimeError when it waits for something else."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return end.value
+    work.close()
+    raise RuntimeError("a transaction that runs in a thread can await nothing but its connection")
