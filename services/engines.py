@@ -4,11 +4,12 @@ A service's database is a SQLite file or a PostgreSQL schema; the bus is a file 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
+from services.courtesy import Courteous
 from services.listening import StartRefused
 from shared import metrics, outbox
 from shared.bus import Bus, Consumer, EmbeddedBus
@@ -82,21 +83,22 @@ def _away(name: str) -> str:
     )
 
 
-def bus_of(settings: Settings) -> "WatchedBus":
-    """The bus that the settings choose; not started."""
+def bus_of(settings: Settings, busy: Callable[[], bool] | None = None) -> "WatchedBus":
+    """The bus that the settings choose; not started. Its consumers step back while it is `busy`."""
     servers = settings.kafka_servers()
     if servers is None:
-        return WatchedBus(EmbeddedBus(settings.bus_url()))
+        return WatchedBus(EmbeddedBus(settings.bus_url()), busy)
     from shared.bus.kafka import KafkaBus  # its client takes a while to import
 
-    return WatchedBus(KafkaBus(servers))
+    return WatchedBus(KafkaBus(servers), busy)
 
 
 class WatchedBus:
     """Any bus, remembering who has joined, so that a scrape can ask each member how far behind it is."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, busy: Callable[[], bool] | None = None) -> None:
         self.bus = bus
+        self._busy = busy
         self._members: list[tuple[str, Consumer]] = []
 
     async def start(self) -> None:
@@ -113,7 +115,7 @@ class WatchedBus:
         # A job that failed and was started again has joined anew: one member a group in a process.
         self._members = [entry for entry in self._members if entry[0] != group]
         self._members.append((group, member))
-        return member
+        return member if self._busy is None else Courteous(member, self._busy)
 
     async def measure(self) -> None:
         """Set the gauges of the lag of every member here, as of now. Raises TimeoutError."""

@@ -55,7 +55,8 @@ async def running(settings: Settings) -> AsyncGenerator[Running]:
     async with AsyncExitStack() as stack:
         stack.enter_context(locked(settings.data))
         listener = stack.enter_context(listening(settings))
-        bus = bus_of(settings)
+        room = Room(settings.most_requests)
+        bus = bus_of(settings, lambda: room.requests > 0)
         stack.push_async_callback(bus.stop)
         await bus.start()
         dbs = await migrated(settings)
@@ -78,7 +79,6 @@ async def running(settings: Settings) -> AsyncGenerator[Running]:
         health = Health(dbs, supervisor.stuck, lambda: measure(dbs, bus))
         own = gateway.create_app(dbs[gateway.NAME], keyring, health)
         documents = {name: app.openapi() for name, app in apps.items()}
-        room = Room(settings.most_requests)
         front = gateway.create_gateway(own, apps, documents, keyring, room)
 
         writer = apps[incidents.NAME].state.writer

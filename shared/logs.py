@@ -2,15 +2,28 @@
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Literal
 
 import structlog
+
+REQUEST_ID: ContextVar[str] = ContextVar("groundswell_request_id")
+"""The request in hand. Set and reset for each one, which structlog's own way makes dear."""
+
+
+def _with_request_id(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if request_id := REQUEST_ID.get(""):
+        event.setdefault("request_id", request_id)
+    return event
 
 
 def configure(style: Literal["console", "json"], level: str = "INFO") -> None:
     """Set up logging for the process, for our code and for libraries alike."""
     chain: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

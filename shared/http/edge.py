@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import metrics
@@ -86,6 +87,7 @@ class _Measured:
     def __init__(self, app: ASGIApp, service: str) -> None:
         self.app = app
         self.service = service
+        self.children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,6 +107,15 @@ class _Measured:
         finally:
             route: Any = scope.get("route")
             template = getattr(route, "path", "unmatched")
-            labels = (self.service, template, scope["method"], code)
-            metrics.http_requests.labels(*labels).inc()
-            metrics.http_duration.labels(*labels).observe(time.perf_counter() - started)
+            count, duration = self._of(template, scope["method"], code)
+            count.inc()
+            duration.observe(time.perf_counter() - started)
+
+    def _of(self, *labels: str) -> tuple[Counter, Histogram]:
+        """The metrics with these labels, looked up once: that costs more than counting."""
+        found = self.children.get(labels)
+        if found is None:
+            every = (self.service, *labels)
+            found = metrics.http_requests.labels(*every), metrics.http_duration.labels(*every)
+            self.children[labels] = found
+        return found

@@ -13,6 +13,7 @@ import jwt
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared import logs
 from shared.auth import PRINCIPAL, Principal, Sender
 from shared.clock import utc_now
 from shared.http.problems import problem
@@ -116,8 +117,11 @@ def inner(app: ASGIApp, service: str, secrets: Sequence[str]) -> ASGIApp:
             answer = problem(None, 401, "principal-refused", REFUSED)
             return await answer(inside, receive, send)
         request_id = inside[REQUEST_ID] = _one(headers, REQUEST_ID_HEADER) or new_id("req")
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        token = logs.REQUEST_ID.set(request_id)
+        try:
             return await contained(app, inside, receive, send)
+        finally:
+            logs.REQUEST_ID.reset(token)
 
     return wrapped
 

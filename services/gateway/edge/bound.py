@@ -57,7 +57,7 @@ def bounded(app: ASGIApp) -> ASGIApp:
         ]
         scope = {**scope, "headers": kept}
         seen = dict(kept)
-        if sum(name == b"host" for name, _ in kept) > 1:
+        if len(seen) < len(kept) and sum(name == b"host" for name, _ in kept) > 1:
             return await refuse(scope, receive, send, 400, "duplicate-host", TWO_HOSTS)
         if seen.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
             return await refuse(scope, receive, send, 415, "body-compressed", ENCODED)

@@ -5,9 +5,11 @@ import re
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.gateway.edge.answers import REQUEST_ID, refuse
+from services.gateway.edge.answers import refuse
 from shared.http.inner import CRASHED
+from shared.http.inner import REQUEST_ID as IN_SCOPE
 from shared.ids import new_id
+from shared.logs import REQUEST_ID
 
 logger = structlog.get_logger(__name__)
 
@@ -38,16 +40,18 @@ def identified(app: ASGIApp) -> ASGIApp:
                 ended = not message.get("more_body", False)
             await send(message)
 
-        inner = {**scope, REQUEST_ID: request_id}
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await app(inner, receive, tagged)
-            except Exception:
-                if not started:
-                    logger.exception("request failed", path=scope["path"])
-                    await refuse(inner, receive, tagged, 500, "internal-error", CRASHED)
-                elif not ended:
-                    raise  # the server cuts the connection, so that half an answer isn't taken for one
+        inner = {**scope, IN_SCOPE: request_id}
+        token = REQUEST_ID.set(request_id)
+        try:
+            await app(inner, receive, tagged)
+        except Exception:
+            if not started:
+                logger.exception("request failed", path=scope["path"])
+                await refuse(inner, receive, tagged, 500, "internal-error", CRASHED)
+            elif not ended:
+                raise  # the server cuts the connection, so that half an answer isn't taken for one
+        finally:
+            REQUEST_ID.reset(token)
 
     return wrapped
 

@@ -1,12 +1,13 @@
 """What is counted of every post of signals, whatever its format."""
 
-from collections import Counter
+from collections.abc import Sequence
 from time import monotonic
 
 from services.incidents import metrics
 from services.incidents.signals.continuing import Post
 from services.incidents.signals.limits import Limits, SenderOverItsLimit
 from services.incidents.signals.recording import Written
+from services.incidents.signals.signal import Signal
 from services.incidents.signals.writer import SignalStoreUnavailable, Writer
 from shared.auth import Sender
 from shared.refusals import Overloaded
@@ -30,17 +31,26 @@ async def take_in(
         reason = _REASONS.get(type(refusal), "overloaded")
         metrics.ingest_rejected.labels(reason).inc()
         raise
-    for source, count in Counter(signal.source for signal in post.signals).items():
-        metrics.ingest_accepted.labels(_label(source)).inc(count)
-    metrics.signals_dropped.inc(len(post.signals) - len(written))
-    for signal in post.signals:
+    _count(post.signals, written)
+    return written
+
+
+def _count(signals: Sequence[Signal], written: Sequence[Written]) -> None:
+    sources: dict[str, int] = {}
+    truncated = 0
+    for signal in signals:
+        sources[signal.source] = sources.get(signal.source, 0) + 1
+        truncated = max(truncated, signal.truncated)
         if signal.skewed:
             metrics.signals_skewed.labels(_label(signal.source)).inc()
-    metrics.signals_silenced.inc(sum(one.silenced for one in written))
-    truncated = max((signal.truncated for signal in post.signals), default=0)
+    for source, count in sources.items():
+        metrics.ingest_accepted.labels(_label(source)).inc(count)
+    if dropped := len(signals) - len(written):
+        metrics.signals_dropped.inc(dropped)
+    if silenced := sum(one.silenced for one in written):
+        metrics.signals_silenced.inc(silenced)
     if truncated:
         metrics.signals_truncated.inc(truncated)
-    return written
 
 
 def refused(reason: str) -> None:

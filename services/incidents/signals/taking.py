@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
 
 from services.incidents.signals import acknowledging, intake
 from services.incidents.signals.continuing import Post
@@ -78,8 +79,7 @@ class Format:
 
 async def take(request: Request, ctx: Context, form: Format) -> Response:
     """Everything of the post is stored once this has answered with a 2xx, or nothing of it."""
-    body = await request.body()
-    sent = Sent(body, request.headers, ctx.now)
+    sent = Sent(await whole_body(request), request.headers, ctx.now)
     try:
         said = form.read(sent)
     except BadBody as error:
@@ -97,10 +97,19 @@ async def take(request: Request, ctx: Context, form: Format) -> Response:
         written = await intake.take_in(state.writer, post, sender, state.limits)
     except Overloaded as error:
         return _busy(request, error, form.busy)
-    acknowledged = [one for one in said if isinstance(one, Acknowledgement)]
-    if acknowledged:
+    if len(signals) < len(said):
+        acknowledged = [one for one in said if isinstance(one, Acknowledgement)]
         await acknowledging.acknowledge(state.db, acknowledged, ctx)
     return form.answer(Taken(said, written, request))
+
+
+async def whole_body(request: Request) -> bytes:
+    """The body; the front door hands it on as one message, which is had with less ado."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    first: bytes = message.get("body", b"")
+    return first + await request.body() if message.get("more_body", False) else first
 
 
 def as_sent_by(said: Said, sender: Sender) -> Said:
