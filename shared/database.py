@@ -71,11 +71,10 @@ class Database:
         self.schema: str | None = None
         """On PostgreSQL: where the tables are. None: a file that this process has to itself."""
         self._leaders = None
-        self._lanes: SqliteEngine | None = None
         match parsed.get_backend_name():
             case "sqlite":
                 self._is_away = engine_sqlite.is_away
-                self._writer = self._lanes = SqliteEngine(
+                self._writer = self._quick = SqliteEngine(
                     parsed, connections=1, readonly=False, busy_seconds=BUSY_SECONDS
                 )
                 self._reader = SqliteEngine(
@@ -85,6 +84,7 @@ class Database:
                 self.schema = engine_postgres.split(parsed)[1]
                 self._is_away = engine_postgres.is_away
                 self._writer = engine_postgres.writer(parsed, busy_seconds=BUSY_SECONDS)
+                self._quick = engine_postgres.Quick(parsed, busy_seconds=BUSY_SECONDS)
                 self._reader = engine_postgres.reader(
                     parsed, connections=READERS, busy_seconds=BUSY_SECONDS
                 )
@@ -120,14 +120,10 @@ class Database:
                     self.published.set()
 
     async def write(self, work: Work[Result]) -> Result:
-        """The same for work that awaits nothing but its connection; on SQLite in a thread, at once.
+        """The same for work that awaits nothing but its connection, and quicker; see `Quick`, `Lane`.
 
-        Commits when the work returns, rolls back when it raises. Quicker than `begin` where many
-        statements make one transaction. Raises DatabaseUnavailable.
+        Commits when the work returns, rolls back when it raises. Raises DatabaseUnavailable.
         """
-        if self._lanes is None:
-            async with self.begin() as conn:
-                return await work(conn)
         published = False
 
         async def noting(conn: AsyncConnection) -> Result:
@@ -138,8 +134,7 @@ class Database:
             return result
 
         with _naming_what_is_away(self._is_away, writing=True):
-            async with self._lanes.lane() as lane:
-                result = await lane.hop(lane.transaction, noting)
+            result = await self._quick.run(noting)
         if published:
             self.published.set()
         return result
@@ -175,7 +170,7 @@ class Database:
             await conn.exec_driver_sql("SELECT 1")
 
     async def close(self) -> None:
-        for engine in (self._writer, self._reader, self._leaders):
+        for engine in {self._quick, self._writer, self._reader, self._leaders}:
             if engine is not None:
                 await engine.dispose()
 

@@ -8,7 +8,7 @@ disk when it returns.
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -84,6 +84,11 @@ class SqliteEngine:
             except BaseException:
                 await conn.rollback()
                 raise
+
+    async def run(self, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+        """What the work returns, once it is committed: all of it at once, in the thread."""
+        async with self.lane() as lane:
+            return await lane.hop(lane.transaction, work)
 
     async def dispose(self) -> None:
         for lane in self._lanes:
