@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from bench import ingest
+from bench import alerta, events, ingest
 from bench.figures import Outcome, Run
 from bench.load import BenchFailed, check_tools
 from bench.report import markdown, write_document, write_json
@@ -20,6 +20,8 @@ from bench.server import ROOT
 
 PARTS: dict[str, Callable[..., Outcome]] = {
     "ingest": ingest.measure,
+    "alerta": alerta.measure,
+    "events": events.measure,
 }
 
 

@@ -45,7 +45,7 @@ def check_tools() -> None:
         raise BenchFailed(f"The bench needs two cores, {SERVER_CORE} and {GENERATOR_CORE}.")
 
 
-def wrk(url: str, script: Path | None, *, connections: int, seconds: float, key: str = "") -> Load:
+def wrk(url: str, script: Path | None, connections: int, seconds: float, key: str = "") -> Load:
     """Load `url` for so long, in one thread. A request is repeated until the time is over."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
     command += ["--timeout", "20s"]

@@ -36,6 +36,8 @@ class Server:
     path: str = "/api/v2/alerts"
     """Where it takes alerts."""
     key: str = ""
+    form: str = "prometheus"
+    """In which of `bodies.FORMS` it takes them."""
     popen: "subprocess.Popen[bytes] | None" = None
 
     @property
