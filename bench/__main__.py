@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from bench import alerta, events, ingest
+from bench import alerta, endurance, events, ingest, lists, road
 from bench.figures import Outcome, Run
 from bench.load import BenchFailed, check_tools
 from bench.report import markdown, write_document, write_json
@@ -21,7 +21,11 @@ from bench.server import ROOT
 PARTS: dict[str, Callable[..., Outcome]] = {
     "ingest": ingest.measure,
     "alerta": alerta.measure,
+    "road": road.measure,
     "events": events.measure,
+    "lists": lists.measure,
+    "memory": endurance.memory,
+    "storm": endurance.storm,
 }
 
 
