@@ -5,6 +5,8 @@ bytes and no database; they take turns, so that growth is measured and not the w
 """
 
 import asyncio
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -13,7 +15,7 @@ from bench.contestants import POSTGRESQL, SQLITE, groundswell
 from bench.figures import Figure, Outcome, Table, number, ratio
 from bench.load import Load, authorization, wrk
 from bench.place import Place, place
-from bench.rounds import Effort, interleave
+from bench.rounds import SETTLE_SECONDS, Effort, interleave
 from bench.rows import grow, seed
 from bench.server import Server, module
 from shared.settings import Settings
@@ -33,12 +35,11 @@ def measure(*, quick: bool) -> Outcome:
     figures: list[Figure] = []
     for engine in (SQLITE, POSTGRESQL):
         with place() as here:
-            servers = [_filled(here, engine, size) for size in sizes]
+            servers = _filled(here, engine, sizes)
             for name, path in LISTS.items():
                 body = _served(here, servers[-1], path)
                 found = interleave([*servers, body], _reading(path), effort)
-                body.stop()
-                here.servers.remove(body)
+                here.stop([body])
                 rates = [found[server.name].rate for server in (*servers, body)]
                 last = found[servers[-1].name]
                 shown.rows.append((name, engine, *map(number, (*rates, last.p99))))
@@ -56,17 +57,26 @@ def measure(*, quick: bool) -> Outcome:
     return Outcome([shown], figures)
 
 
-def _filled(place: Place, engine: str, size: int) -> Server:
-    """A system with so many incidents and candidates, started anew on them."""
+def _filled(place: Place, engine: str, sizes: Sequence[int]) -> list[Server]:
+    """Systems with so many incidents and candidates each: copies of one, which people and senders fed."""
     database = place.database() if engine == POSTGRESQL else None
-    server = place.own(groundswell(place, database=database)).start()
-    seed(server)
-    server.stop()
-    folder = Path(server.env["GROUNDSWELL_DATA"])
-    settings = Settings.model_validate({"data": folder, "database": database})
-    asyncio.run(grow(settings, size))
-    server.name = f"{engine}, {size:,}"
-    return server.start()
+    first = place.own(groundswell(place, database=database)).start()
+    seed(first)
+    first.settle(SETTLE_SECONDS)
+    place.stop([first])
+    servers: list[Server] = []
+    for size in sizes:
+        copied = place.database(like=database) if database else None
+        server = groundswell(place, database=copied)
+        folder = Path(server.env["GROUNDSWELL_DATA"])
+        shutil.copytree(first.env["GROUNDSWELL_DATA"], folder)
+        asyncio.run(grow(Settings.model_validate({"data": folder, "database": copied}), size))
+        server.key, server.name = first.key, f"{engine}, {size:,}"
+        place.own(server).launch()
+        servers.append(server)
+    for server in servers:
+        server.wait_until_ready()
+    return servers
 
 
 def _served(place: Place, source: Server, path: str) -> Server:
@@ -83,7 +93,7 @@ def _served(place: Place, source: Server, path: str) -> Server:
     return place.own(server).start()
 
 
-def _reading(path: str):
+def _reading(path: str) -> Callable[[Server, int, float], Load]:
     def get(server: Server, _: int, seconds: float) -> Load:
         asked = server.path if server.name == BYTES else path
         return wrk(server.url + asked, None, CONNECTIONS, seconds, server.key)

@@ -140,7 +140,7 @@ async def _tell_the_past(client: httpx.AsyncClient, feedback: Database, probes: 
     for days in DAYS_AGO:
         began = now - timedelta(days=days)
         alerts = [
-            _alert(n, f"past-{days}", began, began + timedelta(hours=1)) for n in range(probes)
+            _alert(n, f"host-{days}", began, began + timedelta(hours=1)) for n in range(probes)
         ]
         for first in range(0, probes, 100):
             await _post(client, alerts[first : first + 100])
@@ -180,7 +180,7 @@ async def _post(client: httpx.AsyncClient, alerts: list[dict[str, object]]) -> l
 
 
 async def _send(client: httpx.AsyncClient, probe: _Probe) -> None:
-    alert = _alert(probe.number, "now", datetime.now(UTC) - timedelta(seconds=1), None)
+    alert = _alert(probe.number, "host-0", datetime.now(UTC) - timedelta(seconds=1), None)
     probe.sent = time.perf_counter()
     (probe.incident_id,) = await _post(client, [alert])
 
