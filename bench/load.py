@@ -1,5 +1,6 @@
 """Load from Debian's `wrk`, on a core of its own: runs it, and reads what it prints."""
 
+import math
 import os
 import re
 import shutil
@@ -81,6 +82,8 @@ def parsed(text: str, busy: float = 0.0) -> Load:
         p50, p99 = (milliseconds(_found(rf"(?m)^\s+{p}%\s+(\S+)", text)) for p in (50, 99))
     except (AttributeError, KeyError) as wrong:
         raise BenchFailed(f"wrk printed what can't be read:\n{text}") from wrong
+    if not requests:
+        p50 = p99 = math.nan  # it answered nothing in that time, which is no quick answer
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     broken = re.search(
         r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text

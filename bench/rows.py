@@ -1,6 +1,6 @@
 """Fills tables far faster than a sender could: real rows, made over HTTP, are copied inside the database.
 
-A copy has an id, an alert and a time of its own; the rest is as the service wrote it.
+A copy has an id, an alert, a time and a score of its own; the rest is as the service wrote it.
 """
 
 import json
@@ -57,14 +57,14 @@ async def grow(settings: Settings, size: int) -> None:
     """Copy rows until both tables hold `size`. Nobody else may write meanwhile."""
     for service, table, own in (
         ("incidents", incidents, {"id": "id", "fingerprint": "fingerprint", "opened_at": "moment"}),
-        ("roadmap", candidates, {"candidate_id": "id", "raised_at": "moment"}),
+        ("roadmap", candidates, {"candidate_id": "id", "raised_at": "moment", "score": "number"}),
     ):
         db = Database(settings.database_url(service))
         try:
             async with db.begin() as conn:
                 await conn.execute(text(_copying(conn, table, own, size)))
-            async with db.begin() as conn:
-                await conn.execute(text("ANALYZE"))
+                if conn.dialect.name == "postgresql":  # which does so by itself, some time later
+                    await conn.execute(text("ANALYZE"))
         finally:
             await db.close()
 
@@ -78,6 +78,8 @@ def _copying(conn: AsyncConnection, table: Table, own: dict[str, str], size: int
         kind = own.get(name)
         if kind == "moment":
             copied.append(EARLIER[dialect].format(c=name))
+        elif kind == "number":
+            copied.append(f"t.{name} + s.n * 0.000001")
         else:
             copied.append(f"t.{name} || '-' || s.n" if kind else f"t.{name}")
     numbers = NUMBERS[dialect].format(n=max(0, size // REAL - 1))

@@ -41,6 +41,12 @@ def test_refused_and_broken_requests_are_errors() -> None:
     assert parsed(PRINTED + more).errors == 15
 
 
+def test_a_server_that_answered_nothing_has_no_latency_and_meets_no_ceiling() -> None:
+    load = parsed(PRINTED.replace("19866 requests", "0 requests").replace("9925.12", "0.00"))
+    assert load.rate == 0
+    assert not _figure(load.p99, ceiling=1e9).met
+
+
 def test_what_wrk_does_not_print_is_refused() -> None:
     with pytest.raises(BenchFailed, match="can't be read"):
         parsed("unable to connect")
