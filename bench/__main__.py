@@ -7,6 +7,7 @@ short look (--quick), or a part alone, leaves docs/performance.md as it is.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def main() -> int:
     except BenchFailed as missing:
         print(missing, file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started is stopped
     run = Run()
     for name in names:
         began = time.monotonic()

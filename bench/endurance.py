@@ -19,7 +19,7 @@ ENGINES = {SQLITE: on_sqlite, POSTGRESQL: on_postgresql}
 
 def memory(*, quick: bool) -> Outcome:
     """Signals until there are a million, or the time is over: then it says after how many."""
-    wanted, slices = (20_000, 1) if quick else (1_000_000, 60)
+    wanted, slices = (20_000, 1) if quick else (1_000_000, 30)
     shown = Table("Memory", ("server", "signals", "MB before", "MB after", "seconds"))
     figures: list[Figure] = []
     for name, start in ENGINES.items():

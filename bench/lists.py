@@ -37,7 +37,7 @@ def measure(*, quick: bool) -> Outcome:
         with place() as here:
             servers = _filled(here, engine, sizes)
             for name, path in LISTS.items():
-                body = _served(here, servers[-1], path)
+                body = _served(here, servers[0], path)
                 found = interleave([*servers, body], _reading(path), effort)
                 here.stop([body])
                 rates = [found[server.name].rate for server in (*servers, body)]
@@ -82,9 +82,11 @@ def _filled(place: Place, engine: str, sizes: Sequence[int]) -> list[Server]:
 def _served(place: Place, source: Server, path: str) -> Server:
     """What `source` answers, from memory."""
     folder, port = place.fresh("bytes"), free_port()
-    source.resume()
+    source.resume()  # it may have had no turn for a while
     held = folder / "body.json"
-    answer = httpx.get(source.url + path, headers=authorization(source.key), trust_env=False)
+    answer = httpx.get(
+        source.url + path, headers=authorization(source.key), timeout=60, trust_env=False
+    )
     held.write_bytes(answer.raise_for_status().content)
     options = ["--port", str(port), "--no-access-log", "--log-level", "warning"]
     command = module("uvicorn", "bench.plain_fastapi:app", *options)

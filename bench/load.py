@@ -38,8 +38,9 @@ def pinned(core: str, *command: str) -> list[str]:
 
 def check_tools() -> None:
     """Raises BenchFailed with what to install."""
-    if not shutil.which("taskset"):
-        raise BenchFailed("No `taskset` here: install util-linux.")
+    for tool in ("taskset", "setpriv"):
+        if not shutil.which(tool):
+            raise BenchFailed(f"No `{tool}` here: `apt-get install util-linux`.")
     if not shutil.which("wrk"):
         raise BenchFailed("No `wrk` here: `apt-get install wrk` (a Debian package).")
     if not {int(SERVER_CORE), int(GENERATOR_CORE)} <= os.sched_getaffinity(0):

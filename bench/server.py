@@ -50,10 +50,11 @@ class Server:
         return self
 
     def launch(self) -> None:
+        """Start it, without waiting; it does not outlive the bench, however that ends."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("GROUNDSWELL_")}
         with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
-                pinned(SERVER_CORE, *self.command),
+                ["setpriv", "--pdeathsig", "KILL", *pinned(SERVER_CORE, *self.command)],
                 env={**kept, "PYTHONPATH": str(ROOT), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
