@@ -48,10 +48,10 @@ def main() -> int:
     for name in names:
         began = time.monotonic()
         run.add(name, partial(PARTS[name], quick=chosen.quick))
+        write_json(ROOT / "build" / "bench.json", run)  # should the run be cut short
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     text = markdown(run, " ".join(["make bench", *(f'ARGS="{a}"' for a in [_arguments()] if a)]))
     print(text)
-    write_json(ROOT / "build" / "bench.json", run)
     if not chosen.quick and not chosen.only:
         write_document(ROOT / "docs" / "performance.md", text)
     for figure in run.missed:

@@ -27,7 +27,7 @@ def measure(*, quick: bool) -> Outcome:
         found = compete(servers, here.folder, shape, connections=16, effort=effort)
     shown = Table("Beside Alerta", ("server", "alerts/s", "× Alerta", "p50 ms", "p99 ms", "MB"))
     for name, one in found.items():
-        numbers = (one.rate, one.rate / found[ALERTA].rate, one.p50, one.p99, one.memory)
+        numbers = (one.rate, ratio(one.rate, found[ALERTA].rate), one.p50, one.p99, one.memory)
         shown.rows.append((name, *map(number, numbers)))
     shown.notes = [
         "One alert a request, 90 % repeats, 16 connections. Alerta runs under gunicorn with four"
