@@ -7,12 +7,13 @@ short look (--quick), or a part alone, leaves docs/performance.md as it is.
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
-from bench import ingest
+from bench import alerta, endurance, events, ingest, lists, road
 from bench.figures import Outcome, Run
 from bench.load import BenchFailed, check_tools
 from bench.report import markdown, write_document, write_json
@@ -20,6 +21,12 @@ from bench.server import ROOT
 
 PARTS: dict[str, Callable[..., Outcome]] = {
     "ingest": ingest.measure,
+    "alerta": alerta.measure,
+    "road": road.measure,
+    "events": events.measure,
+    "lists": lists.measure,
+    "memory": endurance.memory,
+    "storm": endurance.storm,
 }
 
 
@@ -36,14 +43,15 @@ def main() -> int:
     except BenchFailed as missing:
         print(missing, file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started is stopped
     run = Run()
     for name in names:
         began = time.monotonic()
         run.add(name, partial(PARTS[name], quick=chosen.quick))
+        write_json(ROOT / "build" / "bench.json", run)  # should the run be cut short
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     text = markdown(run, " ".join(["make bench", *(f'ARGS="{a}"' for a in [_arguments()] if a)]))
     print(text)
-    write_json(ROOT / "build" / "bench.json", run)
     if not chosen.quick and not chosen.only:
         write_document(ROOT / "docs" / "performance.md", text)
     for figure in run.missed:

@@ -56,6 +56,8 @@ request = function()
 end
 """
 
+FORMS = {"prometheus": PROMETHEUS, "alerta": ALERTA}
+
 HEAD = 'wrk.headers["Content-Type"] = "application/json"\n'
 PACED = "\ndelay = function() return {pause} end\n"
 
@@ -74,12 +76,14 @@ def starting_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def script(folder: Path, shape: Shape, run: str, *, form: str = PROMETHEUS, pause: int = 0) -> Path:
+def script(
+    folder: Path, shape: Shape, run: str, *, form: str = "prometheus", pause: int = 0
+) -> Path:
     """Write a script; what is new in it is new under this `run`. `pause`: ms between requests."""
-    text = HEAD + form.format(
+    text = HEAD + FORMS[form].format(
         starts=shape.starts or starting_now(),
         run=run,
-        hot=HOT if form is PROMETHEUS else HOT // 10,
+        hot=HOT // 10 if form == "alerta" else HOT,
         fresh=10 - shape.repeats // 10,
         alerts=shape.alerts,
         names=NAMES,
@@ -127,7 +131,7 @@ def hot_events() -> list[dict[str, Any]]:
 
 def first_posts(shape: Shape, form: str) -> list[bytes]:
     """What makes all that repeats known."""
-    if form is ALERTA:
+    if form == "alerta":
         return [json.dumps(one).encode() for one in hot_events()]
     alerts = hot_alerts(shape)
     return [json.dumps(alerts[i : i + 100]).encode() for i in range(0, HOT, 100)]

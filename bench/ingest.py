@@ -87,7 +87,7 @@ def table(results: Results, sync: float) -> Table:
     for cell, found in results.items():
         base = found[ALERTMANAGER].rate
         for name, one in found.items():
-            numbers = (one.rate, one.rate * cell.alerts, one.rate / base, one.p50, one.p99)
+            numbers = (one.rate, one.rate * cell.alerts, ratio(one.rate, base), one.p50, one.p99)
             shown = [number(value) for value in (*numbers, one.memory)]
             made.rows.append((str(cell), name, *shown, f"{one.drained:.1f}"))
     made.notes = [

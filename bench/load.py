@@ -1,5 +1,6 @@
 """Load from Debian's `wrk`, on a core of its own: runs it, and reads what it prints."""
 
+import math
 import os
 import re
 import shutil
@@ -37,15 +38,16 @@ def pinned(core: str, *command: str) -> list[str]:
 
 def check_tools() -> None:
     """Raises BenchFailed with what to install."""
-    if not shutil.which("taskset"):
-        raise BenchFailed("No `taskset` here: install util-linux.")
+    for tool in ("taskset", "setpriv"):
+        if not shutil.which(tool):
+            raise BenchFailed(f"No `{tool}` here: `apt-get install util-linux`.")
     if not shutil.which("wrk"):
         raise BenchFailed("No `wrk` here: `apt-get install wrk` (a Debian package).")
     if not {int(SERVER_CORE), int(GENERATOR_CORE)} <= os.sched_getaffinity(0):
         raise BenchFailed(f"The bench needs two cores, {SERVER_CORE} and {GENERATOR_CORE}.")
 
 
-def wrk(url: str, script: Path | None, *, connections: int, seconds: float, key: str = "") -> Load:
+def wrk(url: str, script: Path | None, connections: int, seconds: float, key: str = "") -> Load:
     """Load `url` for so long, in one thread. A request is repeated until the time is over."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
     command += ["--timeout", "20s"]
@@ -81,6 +83,8 @@ def parsed(text: str, busy: float = 0.0) -> Load:
         p50, p99 = (milliseconds(_found(rf"(?m)^\s+{p}%\s+(\S+)", text)) for p in (50, 99))
     except (AttributeError, KeyError) as wrong:
         raise BenchFailed(f"wrk printed what can't be read:\n{text}") from wrong
+    if not requests:
+        p50 = p99 = math.nan  # it answered nothing in that time, which is no quick answer
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     broken = re.search(
         r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text

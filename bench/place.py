@@ -52,15 +52,16 @@ class Place:
         cluster.start()
         return cluster
 
-    def database(self) -> str:
-        """The URL of a new, empty PostgreSQL database, as every program writes it."""
+    def database(self, like: str | None = None) -> str:
+        """The URL of a new PostgreSQL database, as every program writes it: empty, or a copy of one."""
+        template = like.rsplit("/", 1)[1] if like else "template1"
         self.count += 1
         name = f"bench_{self.count}"
 
         async def create() -> None:
             conn = await asyncpg.connect(self.postgres.url().replace("+asyncpg", ""))
             try:
-                await conn.execute(f"CREATE DATABASE {name}")
+                await conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
             finally:
                 await conn.close()
 

@@ -1,13 +1,13 @@
 """Interleaves contestants in rounds, A B C A B C, so that what drifts, drifts for all; takes medians."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import httpx
 
-from bench.bodies import PROMETHEUS, Shape, first_posts, script
+from bench.bodies import Shape, first_posts, script
 from bench.load import BenchFailed, Load, authorization, wrk
 from bench.server import Server
 
@@ -39,40 +39,41 @@ class Result:
     busy: float
 
 
-def compete(
-    servers: Sequence[Server],
-    folder: Path,
-    shape: Shape,
-    *,
-    connections: int,
-    effort: Effort,
-    form: str = PROMETHEUS,
+def interleave(
+    servers: Sequence[Server], load: Callable[[Server, int, float], Load], effort: Effort
 ) -> dict[str, Result]:
-    """Each contestant's result by its name. Who has no turn is paused, once it has nothing left to do."""
+    """Each server's result by its name. Who has no turn is paused, once it has nothing left to do.
+
+    `load` takes the server, the number of the round, of which 0 is the warm-up, and the seconds.
+    """
     loads: dict[str, list[Load]] = {server.name: [] for server in servers}
     drained: dict[str, list[float]] = {server.name: [] for server in servers}
-    for turn in range(effort.rounds + 1):  # the first warms up
+    for turn in range(effort.rounds + 1):
         for server in servers:
-            name = f"c{connections}a{shape.alerts}p{shape.repeats}r{turn}-"
-            path = script(folder, shape, name, form=form)
-            seconds = effort.seconds if turn else effort.warm_seconds
             server.resume()
-            if not turn and shape.repeats:
-                prime(server, first_posts(shape, form))
-            seen = wrk(
-                server.url + server.path,
-                path,
-                connections=connections,
-                seconds=seconds,
-                key=server.key,
-            )
+            seen = load(server, turn, effort.seconds if turn else effort.warm_seconds)
             took = server.settle(SETTLE_SECONDS)
             server.pause()
             if turn:
-                _check(server, seen)
+                check(server, seen)
                 loads[server.name].append(seen)
                 drained[server.name].append(took)
     return {s.name: _result(loads[s.name], drained[s.name], s.rss_mb()) for s in servers}
+
+
+def compete(
+    servers: Sequence[Server], folder: Path, shape: Shape, *, connections: int, effort: Effort
+) -> dict[str, Result]:
+    """Interleave servers that take in alerts, each in its own form; what repeats is known to all."""
+
+    def posts(server: Server, turn: int, seconds: float) -> Load:
+        if not turn and shape.repeats:
+            prime(server, first_posts(shape, server.form))
+        name = f"c{connections}a{shape.alerts}p{shape.repeats}r{turn}-"
+        path = script(folder, shape, name, form=server.form)
+        return wrk(server.url + server.path, path, connections, seconds, server.key)
+
+    return interleave(servers, posts, effort)
 
 
 def prime(server: Server, bodies: Sequence[bytes]) -> None:
@@ -87,8 +88,9 @@ def prime(server: Server, bodies: Sequence[bytes]) -> None:
                 )
 
 
-def _check(server: Server, seen: Load) -> None:
-    if not seen.requests or seen.errors > TOLERATED * seen.requests:
+def check(server: Server, seen: Load) -> None:
+    """Raises BenchFailed when more than next to nothing of the load was refused."""
+    if seen.errors > TOLERATED * seen.requests:
         said = f"{seen.errors} of {seen.requests} requests failed"
         raise BenchFailed(f"{server.name} can't be measured, {said}: {server.said()}")
 

@@ -36,6 +36,8 @@ class Server:
     path: str = "/api/v2/alerts"
     """Where it takes alerts."""
     key: str = ""
+    form: str = "prometheus"
+    """In which of `bodies.FORMS` it takes them."""
     popen: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -48,10 +50,11 @@ class Server:
         return self
 
     def launch(self) -> None:
+        """Start it, without waiting; it does not outlive the bench, however that ends."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("GROUNDSWELL_")}
         with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
-                pinned(SERVER_CORE, *self.command),
+                ["setpriv", "--pdeathsig", "KILL", *pinned(SERVER_CORE, *self.command)],
                 env={**kept, "PYTHONPATH": str(ROOT), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -71,10 +74,10 @@ class Server:
         raise BenchFailed(f"{self.name} did not start: {self.said()}")
 
     def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def settle(self, seconds: float) -> float:
         """Wait until it has nothing left to do; how many seconds that took, at most `seconds`."""
@@ -110,18 +113,19 @@ class Server:
         """Ask it to end, and make it when it doesn't."""
         if self.popen is None:
             return
-        self._signal(signal.SIGCONT)
-        self._signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
         try:
             self.popen.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
+            self.signal(signal.SIGKILL)
             self.popen.wait(STOP_SECONDS)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of it."""
         with contextlib.suppress(ProcessLookupError):
             if self.popen is not None and self.popen.poll() is None:
                 os.killpg(self.popen.pid, number)

@@ -1,17 +1,29 @@
 """The bench itself, with no clock in it: what it reads, how it compares, when it says that it failed."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import JSON, Column, insert, select
+from sqlalchemy import Table as SqlTable
 
-from bench import ingest
+from bench import ingest, rows
 from bench.bodies import Shape, script
 from bench.contestants import ALERTMANAGER, POSTGRESQL, SQLITE, STARTS
 from bench.figures import Figure, Outcome, Run, Table, ratio
 from bench.load import BenchFailed, milliseconds, parsed
+from bench.profile import layer, shown
 from bench.report import BEGIN, END, markdown, table, write_document, write_json
 from bench.rounds import Result
+from bench.server import ROOT
+from services.engines import MIGRATIONS
+from services.incidents.incidents.store import incidents
+from services.roadmap.candidates.store import candidates
+from shared.database import Database, UtcDateTime
+from shared.migrations import upgrade
+from shared.settings import Settings
 
 PRINTED = """\
 Running 2s test @ http://127.0.0.1:9/api/v2/alerts
@@ -39,6 +51,12 @@ def test_what_wrk_prints_is_read() -> None:
 def test_refused_and_broken_requests_are_errors() -> None:
     more = "  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 5\n"
     assert parsed(PRINTED + more).errors == 15
+
+
+def test_a_server_that_answered_nothing_has_no_latency_and_meets_no_ceiling() -> None:
+    load = parsed(PRINTED.replace("19866 requests", "0 requests").replace("9925.12", "0.00"))
+    assert load.rate == 0
+    assert not _figure(load.p99, ceiling=1e9).met
 
 
 def test_what_wrk_does_not_print_is_refused() -> None:
@@ -150,3 +168,62 @@ def test_only_what_lies_between_the_markers_is_replaced(tmp_path: Path) -> None:
     page.write_text("no place")
     with pytest.raises(ValueError, match="has no place"):
         write_document(page, "new\n")
+
+
+def test_time_is_shown_by_layer_and_by_function() -> None:
+    times = {
+        (str(ROOT / "services" / "incidents" / "signals" / "writer.py"), 9, "write"): (200, 0.3),
+        ("/lib/python3.11/site-packages/sqlalchemy/engine/base.py", 1, "execute"): (100, 0.1),
+        ("/lib/python3.11/asyncio/locks.py", 1, "acquire"): (100, 0.0),
+    }
+    assert [layer(function) for function in times] == [
+        "services/incidents/signals",
+        "sqlalchemy",
+        "python: locks",
+    ]
+    text = shown(100, times)
+    assert text.startswith("100 requests, 4,000 µs each")
+    assert "| services/incidents/signals | 3,000.0 | 75.0% |" in text
+    assert "| services/incidents/signals: writer.py:9 write | 2.00 | 3,000.0 |" in text
+
+
+async def test_rows_are_copied_until_there_are_as_many_as_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data=tmp_path)
+    for name in ("incidents", "roadmap"):
+        await upgrade(settings.database_url(name), MIGRATIONS[name])
+    now = datetime.now(UTC).replace(microsecond=0)
+    monkeypatch.setattr(rows, "REAL", 1)
+    await _insert(settings.database_url("incidents"), incidents, {"opened_at": now})
+    await _insert(settings.database_url("roadmap"), candidates, {"raised_at": now, "score": 1.0})
+    await rows.grow(settings, 20)
+    for name, moment in (
+        ("incidents", incidents.c.opened_at),
+        ("roadmap", candidates.c.raised_at),
+    ):
+        db = Database(settings.database_url(name))
+        async with db.read() as conn:
+            found = [row[0] for row in await conn.execute(select(moment))]
+        await db.close()
+        assert len(set(found)) == 20
+        assert max(found) - min(found) == timedelta(seconds=19)
+
+
+async def _insert(url: str, table: SqlTable, stated: dict[str, Any]) -> None:
+    """One row, with something of the right kind in each column that needs it."""
+    needed = {c.name: _any(c) for c in table.columns if not c.nullable or c.primary_key}
+    db = Database(url)
+    async with db.begin() as conn:
+        await conn.execute(insert(table).values(needed | stated))
+    await db.close()
+
+
+def _any(column: Column[Any]) -> Any:
+    if column.name == "state":
+        return "open"
+    if isinstance(column.type, UtcDateTime):
+        return datetime.now(UTC)
+    if isinstance(column.type, JSON):
+        return {}
+    return column.type.python_type()
