@@ -2,7 +2,18 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Column, ForeignKey, Integer, Table, Text, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.catalog.domain import Service
@@ -46,15 +57,17 @@ async def load(conn: AsyncConnection, name: str) -> Service | None:
     )
 
 
+_RESOLVE = (
+    select(service_names.c.claimed, services)
+    .join(services, services.c.name == service_names.c.name)
+    .where(service_names.c.claimed.in_(bindparam("claimed", expanding=True)))
+)
+
+
 async def resolve(conn: AsyncConnection, claimed: Iterable[str]) -> dict[str, Service]:
     """The entries that these claimed names mean; unknown names are absent."""
-    query = (
-        select(service_names.c.claimed, services)
-        .join(services, services.c.name == service_names.c.name)
-        .where(service_names.c.claimed.in_(set(claimed)))
-    )
     found: dict[str, Service] = {}
-    for row in await conn.execute(query):
+    for row in await conn.execute(_RESOLVE, {"claimed": list(set(claimed))}):
         found[row.claimed] = Service(
             row.name,
             row.product,

@@ -21,11 +21,12 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.incidents.store import parts
 from services.incidents.metadata import metadata
-from shared.database import UtcDateTime, insert_into
+from shared.database import UtcDateTime
 from shared.keys import one_of, packed
 
 FIRING = text("ends_at IS NULL")
@@ -130,12 +131,18 @@ def silence_of(episodes: Iterable[Episode]) -> str | datetime:
     return first.by
 
 
+_OF_INCIDENTS = (
+    select(episodes)
+    .where(episodes.c.incident_id.in_(bindparam("ids", expanding=True)))
+    .order_by(*OLDEST_FIRST)
+)
+
+
 async def of_incidents(conn: AsyncConnection, incident_ids: Iterable[str]) -> list[Held]:
     """The episodes of these incidents, oldest start first."""
     found: list[Held] = []
     for some in parts(incident_ids):
-        query = select(episodes).where(episodes.c.incident_id.in_(some))
-        found += [_held(row) for row in await conn.execute(query.order_by(*OLDEST_FIRST))]
+        found += [_held(row) for row in await conn.execute(_OF_INCIDENTS, {"ids": some})]
     return found
 
 
@@ -192,16 +199,25 @@ async def question_all(conn: AsyncConnection, at: datetime) -> None:
     await conn.execute(later.values(silence_review_at=at))
 
 
+def _saving(upsert: Any) -> Any:
+    changed = {c.name: upsert.excluded[c.name] for c in episodes.c if not c.primary_key}
+    return upsert.on_conflict_do_update(
+        index_elements=["source", "fingerprint", "starts_at"], set_=changed
+    )
+
+
+_SAVE = {
+    "sqlite": _saving(sqlite.insert(episodes)),
+    "postgresql": _saving(postgresql.insert(episodes)),
+}
+
+
 async def save(conn: AsyncConnection, held: Sequence[Held]) -> None:
     """Write these episodes, new or changed."""
     if not held:
         return
-    upsert = insert_into(conn, episodes)
-    changed = {c.name: upsert.excluded[c.name] for c in episodes.c if not c.primary_key}
     await conn.execute(
-        upsert.on_conflict_do_update(
-            index_elements=["source", "fingerprint", "starts_at"], set_=changed
-        ),
+        _SAVE[conn.dialect.name],
         [
             {
                 "source": one.source,

@@ -148,12 +148,14 @@ def incident_of(row: Row[Any]) -> Incident:
     return Incident(**held)
 
 
+_LOAD = select(incidents).where(incidents.c.id.in_(bindparam("ids", expanding=True)))
+
+
 async def load(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Incident]:
     """The incidents of these ids; unknown ids are absent."""
     found: dict[str, Incident] = {}
     for some in parts(ids):
-        query = select(incidents).where(incidents.c.id.in_(some))
-        for row in await conn.execute(query):
+        for row in await conn.execute(_LOAD, {"ids": some}):
             found[row.id] = incident_of(row)
     return found
 
@@ -183,12 +185,14 @@ async def save(conn: AsyncConnection, changes: Sequence[Change]) -> None:
         if 0 <= result.rowcount < len(changed):
             raise Conflict("An incident was changed meanwhile; read it again and retry.")
     if new:
-        await conn.execute(insert(incidents), [_row(change) for change in new])
+        await conn.execute(_INSERT, [_row(change) for change in new])
     entries = [row for change in changes for row in _timeline_rows(change)]
     if entries:
-        await conn.execute(insert(timeline), entries)
+        await conn.execute(_APPEND, entries)
 
 
+_INSERT = insert(incidents)
+_APPEND = insert(timeline)
 _UPDATE = (
     update(incidents)
     .where(incidents.c.id == bindparam("key"), incidents.c.version == bindparam("was"))

@@ -228,8 +228,8 @@ async def add(conn: AsyncConnection, new: Sequence[NewSignal]) -> None:
     """Store new signals, whole."""
     if not new:
         return
-    await conn.execute(insert(signals), [_narrow(one) for one in new])
-    await conn.execute(insert(signal_payloads), [_payload(one) for one in new])
+    await conn.execute(_ADD, [_narrow(one) for one in new])
+    await conn.execute(_ADD_PAYLOADS, [_payload(one) for one in new])
 
 
 async def count_repeats(conn: AsyncConnection, repeated: dict[str, Repeated]) -> None:
@@ -259,6 +259,9 @@ async def follow(conn: AsyncConnection, moved: Sequence[Held]) -> None:
     await conn.execute(_FOLLOW, rows)
 
 
+# Statements that every batch needs are made once: making one costs more than running it.
+_ADD = insert(signals)
+_ADD_PAYLOADS = insert(signal_payloads)
 _REPEAT = (
     update(signals)
     .where(signals.c.id == bindparam("key"))
