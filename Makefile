@@ -4,6 +4,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 ARGS ?=
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev demo run test check format lock contracts documents \
@@ -31,9 +32,9 @@ demo: setup ## The main job, end to end, on recorded alerts (ARGS=--once ends in
 run: setup ## Start an empty system
 	$(BIN)/groundswell run $(ARGS)
 
-test: setup-dev ## Pass the tests: PyPI alone is enough
-	$(BIN)/pytest --ignore=tests/deploy --ignore=tests/senders --ignore=tests/kafka --ignore=tests/replay/test_servicenow.py $(ARGS)
-	$(BIN)/pytest --store=postgresql tests/shared tests/incidents tests/feedback tests/roadmap tests/gateway $(ARGS)
+test: setup-dev ## Pass the tests on two cores: PyPI alone is enough
+	$(BIN)/pytest $(SIDE_BY_SIDE) --ignore=tests/deploy --ignore=tests/senders --ignore=tests/kafka --ignore=tests/replay/test_servicenow.py $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --store=postgresql tests/shared tests/incidents tests/feedback tests/roadmap tests/gateway $(ARGS)
 
 check: setup-dev ## Lint, format, types, import rules, spelling of what is generated
 	$(BIN)/ruff check .
