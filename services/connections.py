@@ -29,13 +29,14 @@ def connections(most: int) -> type[HttpToolsProtocol]:
 
     class Connection(HttpToolsProtocol):
         _refused = False
+        _in_head = True
         _head = 0
         _patience: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._refused = len(self.connections) > most
-            self._wait_for_head()
+            self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._head_came()
@@ -48,24 +49,23 @@ def connections(most: int) -> type[HttpToolsProtocol]:
                 self.transport.close()
                 return
             super().data_received(data)
-            if self._patience is not None:
+            if self._in_head:  # nearly always it has come whole, and no clock is needed
+                if self._patience is None:
+                    self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
                 self._head += len(data)
                 if self._head > LARGEST_HEAD and not self.transport.is_closing():
                     self.send_400_response("The headers are too large; send less of them.")
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._wait_for_head()
+            self._in_head = True
 
         def on_headers_complete(self) -> None:
             self._head_came()
             super().on_headers_complete()
 
-        def _wait_for_head(self) -> None:
-            self._head_came()
-            self._patience = self.loop.call_later(HEAD_SECONDS, self._give_up)
-
         def _head_came(self) -> None:
+            self._in_head = False
             self._head = 0
             if self._patience is not None:
                 self._patience.cancel()
