@@ -9,6 +9,7 @@ others use it is the figure to read.
 import argparse
 import asyncio
 import cProfile
+import gc
 import json
 import os
 import pstats
@@ -158,6 +159,12 @@ async def _working(job: Awaitable[None]) -> AsyncGenerator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+def _settled() -> None:
+    """What the preparation left behind is nothing that the collector has to look through."""
+    gc.collect()
+    gc.freeze()
+
+
 def _beat() -> None:
     return None
 
@@ -168,6 +175,9 @@ async def relay(on: Engines, count: int) -> Figure:
     for start in range(0, count, 2_000):
         async with on.db.begin() as conn:
             await publish(conn, told[start : start + 2_000])
+
+    told.clear()
+    _settled()
 
     async def empty() -> bool:
         async with on.db.read() as conn:
@@ -181,18 +191,20 @@ async def relay(on: Engines, count: int) -> Figure:
 
 
 async def _consumed(
-    on: Engines, told: Sequence[Event], sub: Subscription, name: str, *, probed: bool = False
+    on: Engines, told: list[Event], sub: Subscription, name: str, *, probed: bool = False
 ) -> Figure:
     for start in range(0, len(told), 2_000):
         await on.bus.send([encode(one) for one in told[start : start + 2_000]])
-    seen = 0
+    seen, count = 0, len(told)
+    told.clear()
+    _settled()
     handled = asyncio.Event()
 
     async def counting(conn: AsyncConnection, events: Sequence[Event]) -> None:
         nonlocal seen
         await sub.handle(conn, events)
         seen += len(events)
-        if seen >= len(told):
+        if seen >= count:
             handled.set()
 
     counted = Subscription(sub.group, sub.topics, sub.types, counting)
@@ -205,7 +217,7 @@ async def _consumed(
         await asyncio.wait_for(handled.wait(), LONGEST_SECONDS)
         async with on.db.begin():  # the last batch is committed
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    return Figure(name, len(told), seconds, cpu, longest[0])
+    return Figure(name, count, seconds, cpu, longest[0])
 
 
 async def _another_writer(db: Database, longest: list[float]) -> None:
@@ -280,7 +292,8 @@ def _mock_kafka(*topics: str) -> Any:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout and process.stdin
+    assert process.stdout
+    assert process.stdin
     try:
         yield process.stdout.readline().strip()
     finally:

@@ -47,6 +47,9 @@ Serial = BigInteger().with_variant(Integer(), "sqlite")
 """An integer primary key that counts up by itself on both engines."""
 
 
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def to_json(value: object) -> str:
     """How both engines write JSON. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encoder.encode(value)
