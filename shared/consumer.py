@@ -44,9 +44,9 @@ Handle = Callable[[AsyncConnection, Sequence[Event]], Awaitable[None]]
 
 BATCH = 1_000
 FIRST_BATCH = 100
-LEAST_BATCH = 10
+LEAST_BATCH = 100
 POLL_SECONDS = 1.0
-TURN_SECONDS = 0.25
+TURN_SECONDS = 0.5
 """How long one transaction may hold the database, about: others want to write as well."""
 
 LAG_SECONDS = 5.0

@@ -160,6 +160,6 @@ def test_a_batch_is_as_large_as_fits_into_a_turn() -> None:
     assert fitting(100, 100, 0.01) == 200
     assert fitting(BATCH, BATCH, 0.01) == BATCH
     assert fitting(100, 7, 0.01) == 100
-    assert fitting(400, 400, TURN_SECONDS * 4) == 100
+    assert fitting(800, 800, TURN_SECONDS * 4) == 200
     assert fitting(400, 400, TURN_SECONDS * 0.9) == 400
-    assert fitting(20, 20, 60.0) == LEAST_BATCH
+    assert fitting(500, 500, 60.0) == LEAST_BATCH
