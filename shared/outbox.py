@@ -126,7 +126,7 @@ async def relay_once(db: Database, bus: Bus) -> int:
         return len(rows)
 
 
-async def _pending(db: Database, *, limit: int) -> Sequence[Row[Any]]:
+async def _pending(db: Database, *, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
     query = _SENT.order_by(outbox.c.seq).limit(limit)
     async with db.read() as conn:
         return (await conn.execute(query)).all()

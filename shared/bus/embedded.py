@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import Any
 
 import msgspec
 import structlog
@@ -237,15 +238,15 @@ class EmbeddedConsumer:
         places = [value for p, offset in behind.items() for value in (*p, offset)]
         async with self.bus.db.read() as conn:
             found = await conn.exec_driver_sql(query, (min(behind.values()), *places, limit))
-            rows = found.all()
+            rows: list[Any] = list(found)
         partitions = {p: p for p in behind}
         return [
             Delivered(
-                partitions[Partition(topic, number)],
-                offset,
-                Record(topic, key, _decode(headers), value),
+                partitions[Partition(row[1], row[2])],
+                row[0],
+                Record(row[1], row[3], _decode(row[4]), row[5]),
             )
-            for offset, topic, number, key, headers, value in rows
+            for row in rows
         ]
 
     async def commit(self, done: Mapping[Partition, int]) -> None:

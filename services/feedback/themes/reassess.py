@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -180,7 +179,7 @@ def _named(theme: Theme, ledger: Ledger) -> Theme:
     for row in ledger.rows:
         if row.kind != "incident":
             continue
-        template = _template(row.title)
+        template = fingerprint.template(row.title)
         if _identity(row.product, row.service, row.alert_name, template) == own:
             return replace(
                 theme,
@@ -195,9 +194,6 @@ def _named(theme: Theme, ledger: Ledger) -> Theme:
 
 def _identity(*parts: str | None) -> tuple[str, ...]:
     return tuple((part or "").strip().casefold() for part in parts)
-
-
-_template = lru_cache(maxsize=20_000)(fingerprint.template)
 
 
 # told       | now                                      | published
