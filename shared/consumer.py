@@ -291,7 +291,8 @@ async def _apply(
         # failpoint: consumer.claimed
         if kept or fresh:
             run = await runs.load(conn, sub.group)
-            ended = _run_after(run, read, batch, kept, fresh, in_a_row)
+            usual = run == runs.Run() and not letters
+            ended = run if usual else _run_after(run, read, batch, kept, fresh, in_a_row)
             if ended != run:
                 await runs.save(conn, sub.group, ended)
         if fresh:
@@ -346,13 +347,13 @@ def _run_after(
 def _count(sub: Subscription, *, handled: set[str], duplicates: int) -> None:
     metrics.events_handled.labels(sub.group, "handled").inc(len(handled))
     metrics.inbox_duplicates.labels(sub.group).inc(duplicates)
-    now = utc_now()
+    now, ages = utc_now(), metrics.event_age.labels(sub.group)
     for event_id in handled:
         try:
             age = (now - made_at(event_id)).total_seconds()
         except ValueError:
             continue  # another's id says nothing of its age
-        metrics.event_age.labels(sub.group).observe(max(age, 0.0))
+        ages.observe(max(age, 0.0))
 
 
 def _after(batch: Sequence[Delivered]) -> dict[Partition, int]:
