@@ -42,8 +42,13 @@ logger = structlog.get_logger(__name__)
 Handle = Callable[[AsyncConnection, Sequence[Event]], Awaitable[None]]
 """Applies events, in order, in the transaction it is given. Must not commit or do other I/O."""
 
-BATCH = 500
+BATCH = 1_000
+FIRST_BATCH = 100
+LEAST_BATCH = 100
 POLL_SECONDS = 1.0
+TURN_SECONDS = 0.5
+"""How long one transaction may hold the database, about: others want to write as well."""
+
 LAG_SECONDS = 5.0
 LONGEST_PAUSE = 10.0
 LOOK_AGAIN_SECONDS = 30.0
@@ -114,15 +119,17 @@ async def consume_forever(
     """Consume until cancelled. Backs off, up to 10 s, while a partition is held."""
     consumer = await bus.join(sub.group, sub.topics)
     metrics.consumer_halted.labels(sub.group).set(0)
-    pause, measured, progress = 0.1, 0.0, Progress.DONE
+    pause, measured, progress, limit = 0.1, 0.0, Progress.DONE, FIRST_BATCH
     shown: set[Partition] = set()
     try:
         while True:
             beat()
-            batch = await consumer.poll(BATCH, POLL_SECONDS)
+            batch = await consumer.poll(limit, POLL_SECONDS)
             if batch:
                 # failpoint: consumer.polled
+                began = time.monotonic()
                 before, progress = progress, await consume_batch(db, consumer, sub, batch, in_a_row)
+                limit = fitting(limit, len(batch), time.monotonic() - began)
                 _tell(sub, before, progress, in_a_row)
             if time.monotonic() - measured > LAG_SECONDS:
                 shown = await _measure_lag(sub, consumer, shown)
@@ -137,6 +144,16 @@ async def consume_forever(
                     await asyncio.sleep(LOOK_AGAIN_SECONDS)
     finally:
         await consumer.close()
+
+
+def fitting(limit: int, taken: int, seconds: float) -> int:
+    """How many to poll next, after `taken` of at most `limit` took so long: as many as fit into a
+    turn. It halves and doubles with the work, so that costly events can't hold the database long."""
+    if seconds > TURN_SECONDS:
+        return max(LEAST_BATCH, min(limit, int(taken * TURN_SECONDS / seconds)))
+    if taken >= limit and seconds < TURN_SECONDS / 2:
+        return min(limit * 2, BATCH)
+    return limit
 
 
 def _tell(sub: Subscription, before: Progress, now: Progress, in_a_row: int) -> None:
@@ -274,7 +291,8 @@ async def _apply(
         # failpoint: consumer.claimed
         if kept or fresh:
             run = await runs.load(conn, sub.group)
-            ended = _run_after(run, read, batch, kept, fresh, in_a_row)
+            usual = run == runs.Run() and not letters
+            ended = run if usual else _run_after(run, read, batch, kept, fresh, in_a_row)
             if ended != run:
                 await runs.save(conn, sub.group, ended)
         if fresh:
@@ -329,13 +347,13 @@ def _run_after(
 def _count(sub: Subscription, *, handled: set[str], duplicates: int) -> None:
     metrics.events_handled.labels(sub.group, "handled").inc(len(handled))
     metrics.inbox_duplicates.labels(sub.group).inc(duplicates)
-    now = utc_now()
+    now, ages = utc_now(), metrics.event_age.labels(sub.group)
     for event_id in handled:
         try:
             age = (now - made_at(event_id)).total_seconds()
         except ValueError:
             continue  # another's id says nothing of its age
-        metrics.event_age.labels(sub.group).observe(max(age, 0.0))
+        ages.observe(max(age, 0.0))
 
 
 def _after(batch: Sequence[Delivered]) -> dict[Partition, int]:

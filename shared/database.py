@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import engine_postgres, engine_sqlite
-from shared.columns import Json, Serial, UtcDateTime
+from shared.columns import Json, Serial, UtcDateTime, to_json
 from shared.engine_sqlite import SqliteEngine, sqlite_url
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "UtcDateTime",
     "insert_into",
     "sqlite_url",
+    "to_json",
 ]
 
 BUSY_SECONDS = 30

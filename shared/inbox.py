@@ -6,11 +6,12 @@ kept for longer than a bus can deliver an event again (`pruning`).
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy import Column, Index, Table, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import utc_now
-from shared.database import UtcDateTime, insert_into
+from shared.database import UtcDateTime, to_json
 from shared.outbox import plumbing
 
 inbox = Table(
@@ -23,14 +24,27 @@ inbox = Table(
 )
 
 
+_CLAIM = """
+INSERT INTO inbox (consumer, event_id, claimed_at) SELECT :consumer, value, :claimed_at FROM {ids}
+WHERE true ON CONFLICT DO NOTHING RETURNING event_id
+"""
+"""One statement whatever their number: a row of parameters for each would take longer than the rest."""
+
+_AT = bindparam("claimed_at", type_=UtcDateTime)
+_ON_SQLITE = text(_CLAIM.format(ids="json_each(:ids)")).bindparams(_AT)
+_ON_POSTGRES = text(_CLAIM.format(ids="unnest(:ids) AS value")).bindparams(
+    _AT, bindparam("consumer", type_=Text), bindparam("ids", type_=ARRAY(Text))
+)
+
+
 async def claim(conn: AsyncConnection, consumer: str, event_ids: Sequence[str]) -> set[str]:
     """Claim these events for `consumer` in the caller's transaction; returns those not dealt with yet."""
     if not event_ids:
         return set()
     claimed_at = utc_now()
-    rows = [{"consumer": consumer, "event_id": e, "claimed_at": claimed_at} for e in event_ids]
-    query = (
-        insert_into(conn, inbox).values(rows).on_conflict_do_nothing().returning(inbox.c.event_id)
-    )
+    on_postgres = conn.dialect.name == "postgresql"
+    ids = list(event_ids) if on_postgres else to_json(event_ids)
+    values = {"consumer": consumer, "claimed_at": claimed_at, "ids": ids}
     # failpoint: inbox.claiming
-    return set((await conn.execute(query)).scalars())
+    found = await conn.execute(_ON_POSTGRES if on_postgres else _ON_SQLITE, values)
+    return set(found.scalars())

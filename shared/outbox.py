@@ -49,10 +49,12 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 
+_SENT = select(outbox.c.seq, outbox.c.topic, outbox.c.key, outbox.c.headers, outbox.c.value)
+
 LARGEST = 900_000
 """Bytes; below Kafka's default limit of a message, so that the relay can never get stuck on one."""
 
-BATCH = 500
+BATCH = 1_000
 SEND_SECONDS = 30
 """Less than a leader may be silent for: a relay that hangs is given up before it is succeeded."""
 
@@ -124,8 +126,8 @@ async def relay_once(db: Database, bus: Bus) -> int:
         return len(rows)
 
 
-async def _pending(db: Database, *, limit: int) -> Sequence[Row[Any]]:
-    query = select(outbox).order_by(outbox.c.seq).limit(limit)
+async def _pending(db: Database, *, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    query = _SENT.order_by(outbox.c.seq).limit(limit)
     async with db.read() as conn:
         return (await conn.execute(query)).all()
 
@@ -147,8 +149,8 @@ async def relay_forever(service: str, db: Database, bus: Bus, beat: Beat) -> Non
             pause = min(pause * 2, LONGEST_PAUSE)
             logger.warning("events can't be sent; they wait", service=service, exc_info=error)
             continue
-        pause = GATHER_SECONDS
         metrics.events_sent.labels(service).inc(sent)
+        pause = GATHER_SECONDS if sent < BATCH else 0
         if sent < BATCH:
             await wait_for_work(db.published, idle)
 

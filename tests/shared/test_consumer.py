@@ -11,7 +11,15 @@ from services.gateway.app import MIGRATIONS
 from shared import consumer as consuming
 from shared import runs
 from shared.bus import Partition
-from shared.consumer import Progress, consume_batch, consume_forever
+from shared.consumer import (
+    BATCH,
+    LEAST_BATCH,
+    TURN_SECONDS,
+    Progress,
+    consume_batch,
+    consume_forever,
+    fitting,
+)
 from shared.contracts.feedback import TOPIC
 from shared.database import Database
 from shared.envelope import Record
@@ -146,3 +154,12 @@ async def test_a_halted_consumer_lives_says_so_once_and_goes_on_by_itself(
     errors = [log["event"] for log in logs if log["log_level"] == "error"]
     assert len(errors) == 1
     assert "groundswell dead-letters resume" in errors[0]
+
+
+def test_a_batch_is_as_large_as_fits_into_a_turn() -> None:
+    assert fitting(100, 100, 0.01) == 200
+    assert fitting(BATCH, BATCH, 0.01) == BATCH
+    assert fitting(100, 7, 0.01) == 100
+    assert fitting(800, 800, TURN_SECONDS * 4) == 200
+    assert fitting(400, 400, TURN_SECONDS * 0.9) == 400
+    assert fitting(500, 500, 60.0) == LEAST_BATCH

@@ -3,10 +3,9 @@
 Pure. The answer follows from the ledger, the policies and `as_of` alone.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Literal
 
 from services.feedback.detection import demand
@@ -14,19 +13,18 @@ from services.feedback.detection.demand import DemandPolicy, Voice, assess_deman
 from services.feedback.detection.reason import Reason
 from services.feedback.detection.recurrence import (
     Assessment,
+    Fold,
     Occurrence,
     RecurrencePolicy,
     Rise,
-    assess,
+    assess_fold,
+    fold_of,
 )
 
 RECURRENCE = "recurrence"
 
 FORESEE = timedelta(days=20_000)
 """Longer than any window a policy can have: by then everything has fallen again."""
-
-Ask = Callable[[datetime, datetime | None], Assessment]
-"""A detector before one ledger: asked with (as_of, dismissed_at)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,8 @@ class Detected:
 
     rises: tuple[tuple[str, Rise], ...]
     review_at: datetime | None
+    fold: Fold | None = field(default=None, compare=False, repr=False)
+    """Of recurrence: what the next look at the same ledger may begin with."""
 
     @property
     def standing(self) -> dict[str, Rise]:
@@ -118,8 +118,10 @@ def detect(
     as_of: datetime,
     dismissed_at: datetime | None,
     start: Start = Start(),
+    known: Fold | None = None,
 ) -> Detected:
-    """Every rise up to `as_of`, and what will come about by itself after it.
+    """Every rise up to `as_of`, and what will come about by itself after it. `known`, the fold of an
+    earlier look, saves work and changes nothing.
 
     Each detector is asked once, for the far future: what it says up to `as_of` holds now, and the
     first change after it is when to look again.
@@ -127,17 +129,21 @@ def detect(
     dismissed = dismissed_at if dismissed_at is not None and dismissed_at <= as_of else None
     rises: list[tuple[str, Rise]] = []
     changes: list[datetime] = []
-    candidates = _may_rise(material, policies)
-    for detector, ask in _detectors(material, policies, as_of, start):
-        if detector not in candidates:
-            continue
-        for rise in ask(as_of + FORESEE, dismissed).rises:
+    fold: Fold | None = None
+    found: list[tuple[str, Assessment]] = []
+    if len(material.occurrences) >= policies.recurrence.on:
+        fold = _fold(material, policies, as_of, dismissed, start, known)
+        found.append((RECURRENCE, assess_fold(fold, as_of + FORESEE)))
+    if material.voices:
+        found.append((demand.DETECTOR, _demand(material, policies, as_of, dismissed, FORESEE)))
+    for detector, assessment in found:
+        for rise in assessment.rises:
             times = [at for at in (rise.rose_at, rise.fell_at) if at is not None]
             changes += [at for at in times if at > as_of]
             if rise.rose_at <= as_of:
                 rises.append((detector, _as_seen_at(rise, as_of)))
     rises.sort(key=lambda pair: (pair[1].rose_at, pair[0]))
-    return Detected(tuple(rises), min(changes, default=None))
+    return Detected(tuple(rises), min(changes, default=None), fold)
 
 
 def _as_seen_at(rise: Rise, as_of: datetime) -> Rise:
@@ -152,29 +158,42 @@ def explain(
     as_of: datetime,
     dismissed_at: datetime | None,
     start: Start = Start(),
+    known: Fold | None = None,
 ) -> dict[str, Assessment]:
     """What each detector says at `as_of`: why it rose or what stands in the way, and its numbers."""
+    fold = _fold(material, policies, as_of, dismissed_at, start, known)
     return {
-        detector: ask(as_of, dismissed_at)
-        for detector, ask in _detectors(material, policies, as_of, start)
+        RECURRENCE: assess_fold(fold, as_of),
+        demand.DETECTOR: _demand(material, policies, as_of, dismissed_at, timedelta()),
     }
 
 
-def _detectors(
-    material: Material, policies: Policies, as_of: datetime, start: Start
-) -> tuple[tuple[str, Ask], ...]:
-    occurrences = [one for one in material.occurrences if one.at <= as_of]
-    voices = [one for one in material.voices if one.at <= as_of]
-    return (
-        (
-            RECURRENCE,
-            partial(assess, occurrences, policies.recurrence, since=start.since, held=start.held),
-        ),
-        (demand.DETECTOR, partial(assess_demand, voices, policies.demand)),
+def _fold(
+    material: Material,
+    policies: Policies,
+    as_of: datetime,
+    dismissed_at: datetime | None,
+    start: Start,
+    known: Fold | None,
+) -> Fold:
+    return fold_of(
+        material.occurrences,
+        policies.recurrence,
+        as_of,
+        dismissed_at,
+        since=start.since,
+        held=start.held,
+        known=known,
     )
 
 
-def _may_rise(material: Material, policies: Policies) -> set[str]:
-    """The detectors that this ledger could ever have raised; most themes are too small for any."""
-    enough = len(material.occurrences) >= policies.recurrence.on
-    return {name for name, may in ((RECURRENCE, enough), (demand.DETECTOR, material.voices)) if may}
+def _demand(
+    material: Material,
+    policies: Policies,
+    as_of: datetime,
+    dismissed_at: datetime | None,
+    ahead: timedelta,
+) -> Assessment:
+    """What demand says so long after `as_of`, should nobody speak until then."""
+    voices = [one for one in material.voices if one.at <= as_of]
+    return assess_demand(voices, policies.demand, as_of + ahead, dismissed_at)

@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import accumulate
+from typing import TypeVar
 
 from scipy.special import betainc
 
 from services.feedback.detection.policy import RecurrencePolicy
+
+Sum = TypeVar("Sum", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +99,58 @@ def history(
     occurrences: Iterable[Occurrence], policy: RecurrencePolicy, as_of: datetime
 ) -> History:
     """What had happened by `as_of`, by event time whatever the order of arrival."""
-    ordered = sorted(
-        (one for one in occurrences if one.at <= as_of),
-        key=lambda one: (one.at, one.impact_minutes, one.customers or 0, one.severity),
+    happened = [one for one in occurrences if one.at <= as_of]
+    return _followed(no_history(policy), 0, happened)
+
+
+def no_history(policy: RecurrencePolicy) -> History:
+    """Nothing has happened."""
+    return History(policy, [], [], [0.0], [0], [0], [0])
+
+
+def history_on(known: History, since: datetime, occurrences: Iterable[Occurrence]) -> History:
+    """The history of these occurrences, whose part before `since` is that of `known`."""
+    later = [one for one in occurrences if one.at >= since]
+    return _followed(known, bisect_left(known.times, since), later)
+
+
+def first_difference(one: Sequence[Occurrence], other: Sequence[Occurrence]) -> datetime | None:
+    """The first time of anything that is not in both at the same place; before it they agree."""
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        low = high
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return min((occurrence.at for some in (one, other) for occurrence in some[low:]), default=None)
+
+
+def _followed(before: History, count: int, occurrences: Iterable[Occurrence]) -> History:
+    """The first `count` of a history, and these, none of which is earlier. Each sum goes on where it
+    stood, so that it is the same to the last bit as if it had been made at once."""
+    later = sorted(
+        occurrences, key=lambda one: (one.at, one.impact_minutes, one.customers or 0, one.severity)
     )
-    dates = [one.at.date() for one in ordered]
-    new_days = [day != before for day, before in zip(dates, [None, *dates], strict=False)]
-    customers = [one.customers for one in ordered]
+    dates = [one.at.date() for one in later]
+    last = before.times[count - 1].date() if count else None
+    new_days = [day != day_before for day, day_before in zip(dates, [last, *dates], strict=False)]
+    customers = [one.customers for one in later]
+    enough = before.policy.min_customers
     return History(
-        policy=policy,
-        occurrences=ordered,
-        times=[one.at for one in ordered],
-        impact=list(accumulate((one.impact_minutes for one in ordered), initial=0.0)),
-        days=_running(new_days),
-        customers_known=_running(number is not None for number in customers),
+        policy=before.policy,
+        occurrences=[*before.occurrences[:count], *later],
+        times=[*before.times[:count], *(one.at for one in later)],
+        impact=_running(before.impact[: count + 1], (one.impact_minutes for one in later)),
+        days=_running(before.days[: count + 1], new_days),
+        customers_known=_running(
+            before.customers_known[: count + 1], (number is not None for number in customers)
+        ),
         customers_enough=_running(
-            number is not None and number >= policy.min_customers for number in customers
+            before.customers_enough[: count + 1],
+            (number is not None and number >= enough for number in customers),
         ),
     )
 
@@ -127,5 +166,7 @@ def surprise(count: int, expected: float, dispersion: float) -> float:
     return float(betainc(count, dispersion, expected / (dispersion + expected)))
 
 
-def _running(flags: Iterable[bool]) -> list[int]:
-    return list(accumulate(map(int, flags), initial=0))
+def _running(before: Sequence[Sum], more: Iterable[Sum]) -> list[Sum]:
+    """The running sum with more added to it."""
+    *done, stand = before
+    return [*done, *accumulate(more, initial=stand)]

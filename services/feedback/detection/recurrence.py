@@ -4,7 +4,8 @@ A pure fold over event time: in which order the occurrences arrived, and how oft
 in between, changes nothing. The time to judge at arrives as `as_of`.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,7 +17,13 @@ from services.feedback.detection.conditions import (
     reasons_to_rise,
     unmet,
 )
-from services.feedback.detection.history import History, Occurrence, history
+from services.feedback.detection.history import (
+    History,
+    Occurrence,
+    first_difference,
+    history_on,
+    no_history,
+)
 from services.feedback.detection.policy import InvalidPolicy, RecurrencePolicy
 from services.feedback.detection.reason import Reason
 
@@ -96,18 +103,94 @@ def assess(
     enough for every window and baseline, and `held` is the rise that held then: what lies before
     counts, and decides nothing.
     """
-    past = history(occurrences, policy, as_of)
-    moments = sorted({at for at in past.times if since is None or at > since})
-    standing = _Standing(rises=(held,) if held else ())
-    if dismissed_at is not None and (since or dismissed_at) <= dismissed_at <= as_of:
-        for at in moments:
-            if at <= dismissed_at:
-                standing = _occurred(standing, at, past)
-        standing = _dismissed(standing, dismissed_at, past)
-        moments = [at for at in moments if at > dismissed_at]
-    for at in moments:
-        standing = _occurred(standing, at, past)
-    return _assessment(_passed(standing, as_of, past), as_of, past)
+    fold = fold_of(occurrences, policy, as_of, dismissed_at, since=since, held=held)
+    return assess_fold(fold, as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Occurrences as they were given and as they happened, and where the fold stood after each moment.
+
+    What it says of a moment follows from what happened up to it alone. So whoever has a fold of the
+    same ledger at hand folds on from the first moment at which the two ledgers differ.
+    """
+
+    given: Sequence[Occurrence]
+    since: datetime | None
+    start: _Standing
+    dismissed_at: datetime | None
+    past: History
+    moments: Sequence[datetime]
+    after: Sequence[_Standing]
+
+
+def fold_of(
+    occurrences: Iterable[Occurrence],
+    policy: RecurrencePolicy,
+    as_of: datetime,
+    dismissed_at: datetime | None = None,
+    *,
+    since: datetime | None = None,
+    held: Rise | None = None,
+    known: Fold | None = None,
+) -> Fold:
+    """The fold over what happened by `as_of`; the rest as for `assess`. `known`, of whatever ledger,
+    saves work where the two agree, and changes nothing."""
+    given = [one for one in occurrences if one.at <= as_of]
+    start = _Standing(rises=(held,) if held else ())
+    if dismissed_at is not None and not (since or dismissed_at) <= dismissed_at <= as_of:
+        dismissed_at = None
+    if known is None or (known.past.policy, known.since) != (policy, since):
+        known = _nothing(policy, since, start)
+    differ_at = first_difference(known.given, given)
+    if differ_at is None:
+        past, moments = known.past, known.moments
+    else:
+        past = history_on(known.past, differ_at, given)
+        later = set(past.times[bisect_left(past.times, differ_at) :])
+        same = known.moments[: bisect_left(known.moments, differ_at)]
+        moments = [*same, *sorted(at for at in later if since is None or at > since)]
+    after: list[_Standing] = []
+    if (known.start, known.dismissed_at) == (start, dismissed_at):
+        agreed = len(moments) if differ_at is None else bisect_left(moments, differ_at)
+        after += known.after[:agreed]
+    _walk(after, moments, start, dismissed_at, past)
+    return Fold(given, since, start, dismissed_at, past, moments, after)
+
+
+def _nothing(policy: RecurrencePolicy, since: datetime | None, start: _Standing) -> Fold:
+    return Fold([], since, start, None, no_history(policy), [], [])
+
+
+def _walk(
+    after: list[_Standing],
+    moments: Sequence[datetime],
+    start: _Standing,
+    dismissed_at: datetime | None,
+    past: History,
+) -> None:
+    """Fold on from where `after` ends."""
+    standing = after[-1] if after else start
+    last = moments[len(after) - 1] if after else None
+    for at in moments[len(after) :]:
+        if (
+            dismissed_at is not None
+            and at > dismissed_at
+            and (last is None or last <= dismissed_at)
+        ):
+            standing = _dismissed(standing, dismissed_at, past)
+        standing, last = _occurred(standing, at, past), at
+        after.append(standing)
+
+
+def assess_fold(fold: Fold, as_of: datetime) -> Assessment:
+    """What the fold comes to at `as_of`, up to which it was made, or later where nothing happens."""
+    standing = fold.after[-1] if fold.after else fold.start
+    last = fold.moments[-1] if fold.moments else None
+    dismissed_at = fold.dismissed_at
+    if dismissed_at is not None and (last is None or last <= dismissed_at):
+        standing = _dismissed(standing, dismissed_at, fold.past)
+    return _assessment(_passed(standing, as_of, fold.past), as_of, fold.past)
 
 
 def _occurred(before: _Standing, at: datetime, past: History) -> _Standing:

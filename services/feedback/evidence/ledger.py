@@ -7,41 +7,36 @@ are follows from the ledger alone, so the order in which they arrived still chan
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, func, literal, select, tuple_
+from sqlalchemy import Integer, Text, func, literal, select, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.detection.demand import Voice
 from services.feedback.detection.detect import Material
-from services.feedback.detection.recurrence import Occurrence
 from services.feedback.evidence import votes
-from services.feedback.evidence.measures import (
-    RECENT_DAYS,
-    TIER_WEIGHTS,
-    Evidence,
-    EvidenceSummary,
-    impact,
-    summarize,
-)
+from services.feedback.evidence.figures import Seen, seen, summary_of
+from services.feedback.evidence.measures import RECENT_DAYS, EvidenceSummary
 from services.feedback.evidence.store import evidence
 from services.feedback.metadata import chunks
+from shared.clock import parse_rfc3339
 from shared.contracts.feedback import EvidenceNumbersData
 from shared.database import UtcDateTime
 
 NEWEST = 10_000
 
-_SEEN = (
+_COLUMNS = (
     evidence.c.theme_id,
     evidence.c.kind,
     evidence.c.source_id,
-    evidence.c.at,
-    evidence.c.ended_at,
+    type_coerce(evidence.c.at, Text),
+    type_coerce(evidence.c.ended_at, Text),
     evidence.c.severity_then,
     evidence.c.customers,
     evidence.c.tier,
     evidence.c.responder_hours,
-    evidence.c.linked,
+    type_coerce(evidence.c.linked, Integer),
     evidence.c.votes,
     evidence.c.voice,
     evidence.c.customer,
@@ -50,10 +45,24 @@ _SEEN = (
     evidence.c.service,
     evidence.c.alert_name,
 )
+"""As the driver gives them: of most rows it is known already what they mean (`_seen`)."""
+
+ROWS_KNOWN = 30_000
+
+
+@lru_cache(maxsize=ROWS_KNOWN)
+def _seen(raw: tuple[Any, ...]) -> Seen:
+    """What a row says. The same row is the very same object, which makes ledgers quick to compare."""
+    kind, source_id, at, ended_at, *rest = raw
+    return seen(kind, source_id, _time(at), ended_at and _time(ended_at), *rest)
+
+
+def _time(stored: str | datetime) -> datetime:
+    return stored if isinstance(stored, datetime) else parse_rfc3339(stored)
+
 
 _NUMBERS = tuple(one.name for one in fields(EvidenceSummary) if one.name != "weekly_counts")
 
-AnyRow = Row[*tuple[Any, ...]]
 Votes = Mapping[str, Sequence[tuple[str, datetime]]]
 
 
@@ -73,7 +82,7 @@ class Older:
 class Ledger:
     """A theme's evidence by event time. `older` is empty unless there are more than NEWEST rows."""
 
-    rows: Sequence[AnyRow]
+    rows: Sequence[Seen]
     votes: Votes
     older: Older = Older()
 
@@ -82,18 +91,8 @@ class Ledger:
         return len(self.rows) + self.older.total
 
     def material(self) -> Material:
-        """What the detectors look at. Impact counts once an incident is over: what it comes to while
-        it goes on changes by the minute, and with it would change why a theme once rose."""
-        occurrences = [
-            Occurrence(
-                at=row.at,
-                severity=row.severity_then or "low",
-                impact_minutes=_impact_minutes(row, row.ended_at) if row.ended_at else 0.0,
-                customers=row.customers,
-            )
-            for row in self.rows
-            if row.kind == "incident"
-        ]
+        """What the detectors look at."""
+        occurrences = [row.occurrence for row in self.rows if row.kind == "incident"]
         voices: list[Voice] = []
         for row in self.rows:
             if row.kind == "feedback":
@@ -104,7 +103,7 @@ class Ledger:
 
     def summary(self, as_of: datetime) -> EvidenceSummary:
         """The ledger in numbers, as of then."""
-        summary = summarize([_weighed(row, as_of) for row in self.rows], as_of)
+        summary = summary_of(self.rows, as_of)
         if self.older.first_at is None:
             return summary
         earlier = as_of - timedelta(days=RECENT_DAYS) - self.older.first_at
@@ -127,35 +126,16 @@ def numbers(summary: EvidenceSummary) -> EvidenceNumbersData:
     )
 
 
-def _impact_minutes(row: AnyRow, as_of: datetime) -> float:
-    weight = TIER_WEIGHTS.get(row.tier or 3, 1.0)
-    return impact(row.at, row.ended_at, as_of, row.customers, weight).minutes
-
-
-def _weighed(row: AnyRow, as_of: datetime) -> Evidence:
-    return Evidence(
-        kind=row.kind,
-        source_id=row.source_id,
-        at=row.at,
-        ended_at=row.ended_at,
-        severity=row.severity_then,
-        customers=row.customers,
-        impact_minutes=_impact_minutes(row, as_of) if row.kind == "incident" else 0.0,
-        responder_hours=row.responder_hours or 0.0,
-        linked=row.linked,
-        votes=row.votes,
-    )
-
-
 async def load(conn: AsyncConnection, sizes: Mapping[str, int]) -> dict[str, Ledger]:
     """The ledgers of these themes. `sizes` says about how many rows each has; it decides only how
     they are read. A theme without evidence has an empty ledger."""
-    rows: dict[str, list[AnyRow]] = {theme_id: [] for theme_id in sizes}
+    rows: dict[str, list[Seen]] = {theme_id: [] for theme_id in sizes}
     usual = [theme_id for theme_id, size in sizes.items() if size <= NEWEST]
     for some in chunks(usual):
-        query = select(*_SEEN).where(evidence.c.theme_id.in_(some))
-        for row in await conn.execute(query.order_by(evidence.c.at, evidence.c.source_id)):
-            rows[row.theme_id].append(row)
+        query = select(*_COLUMNS).where(evidence.c.theme_id.in_(some))
+        ordered = query.order_by(evidence.c.theme_id, evidence.c.at, evidence.c.source_id)
+        for theme_id, *raw in await conn.execute(ordered):
+            rows[theme_id].append(_seen(tuple(raw)))
     for theme_id in sizes.keys() - set(usual):
         rows[theme_id] = await _newest(conn, theme_id)
     ledgers: dict[str, Ledger] = {}
@@ -168,13 +148,13 @@ async def load(conn: AsyncConnection, sizes: Mapping[str, int]) -> dict[str, Led
     return ledgers
 
 
-async def _newest(conn: AsyncConnection, theme_id: str) -> list[AnyRow]:
-    query = select(*_SEEN).where(evidence.c.theme_id == theme_id)
+async def _newest(conn: AsyncConnection, theme_id: str) -> list[Seen]:
+    query = select(*_COLUMNS).where(evidence.c.theme_id == theme_id)
     newest = query.order_by(evidence.c.at.desc(), evidence.c.source_id.desc()).limit(NEWEST)
-    return list(reversed((await conn.execute(newest)).all()))
+    return [_seen(tuple(raw)) for _, *raw in reversed((await conn.execute(newest)).all())]
 
 
-async def _older(conn: AsyncConnection, theme_id: str, first: AnyRow) -> Older:
+async def _older(conn: AsyncConnection, theme_id: str, first: Seen) -> Older:
     before = tuple_(evidence.c.at, evidence.c.source_id) < tuple_(
         literal(first.at, UtcDateTime), literal(first.source_id)
     )

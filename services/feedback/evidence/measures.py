@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import add
 from typing import Literal
 
 Kind = Literal[
@@ -140,11 +142,11 @@ def summarize(evidence: Iterable[Evidence], as_of: datetime) -> EvidenceSummary:
         top_severity_28d=sum(row.severity in TOP_SEVERITIES for row in opened_28d),
         opened_14d=len(fortnight),
         earlier_count=len(incidents) - len(fortnight),
-        earlier_days=_earlier_days(incidents, as_of),
+        earlier_days=earlier_days(incidents[0].at if incidents else None, as_of),
         linked=sum(row.linked for row in rows),
-        impact_minutes_total=sum(row.impact_minutes for row in rows),
-        impact_minutes_per_week=per_week(sum(row.impact_minutes for row in month), WINDOW_DAYS),
-        responder_hours_per_week=per_week(sum(row.responder_hours for row in month), WINDOW_DAYS),
+        impact_minutes_total=total(row.impact_minutes for row in rows),
+        impact_minutes_per_week=per_week(total(row.impact_minutes for row in month), WINDOW_DAYS),
+        responder_hours_per_week=per_week(total(row.responder_hours for row in month), WINDOW_DAYS),
         customers_max=_most_customers(rows),
         customers_90d=_most_customers(_since(rows, as_of, QUARTER_DAYS)),
         feedback_count=len(voices),
@@ -153,15 +155,21 @@ def summarize(evidence: Iterable[Evidence], as_of: datetime) -> EvidenceSummary:
     )
 
 
+def total(numbers: Iterable[float]) -> float:
+    """The sum from the first on: `sum` rounds in another way from one Python to the next."""
+    return reduce(add, numbers, 0.0)
+
+
 def _since(rows: Sequence[Evidence], as_of: datetime, days: int) -> list[Evidence]:
     start = as_of - timedelta(days=days)
     return [row for row in rows if row.at > start]
 
 
-def _earlier_days(incidents: Sequence[Evidence], as_of: datetime) -> float:
-    if not incidents:
+def earlier_days(first: datetime | None, as_of: datetime) -> float:
+    """How long what came before the last RECENT_DAYS was, from the first incident on."""
+    if first is None:
         return 0.0
-    earlier = as_of - timedelta(days=RECENT_DAYS) - incidents[0].at
+    earlier = as_of - timedelta(days=RECENT_DAYS) - first
     return max(timedelta(), earlier) / timedelta(days=1)
 
 

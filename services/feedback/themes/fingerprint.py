@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 RULE_VERSION = 1
 
@@ -136,6 +137,7 @@ _STABLE_LABELS = frozenset(
 _SAME_LABEL = {"env": "environment", "sub_category": "subcategory", "sub_system": "subsystem"}
 
 
+@lru_cache(maxsize=20_000)
 def template(title: str) -> str:
     """What stays of a title when everything that varies between occurrences is masked.
 

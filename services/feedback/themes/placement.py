@@ -138,7 +138,7 @@ async def _write(conn: AsyncConnection, batch: _Batch, as_of: datetime) -> dict[
             if home is not None and incident_id not in batch.hidden:
                 left[entry.theme_id] = home
             touched.setdefault(entry.theme_id, Touch(ctx))
-        written.append(replace(entry, theme_id=home))
+        written.append(replace(entry, theme_id=home) if placed else entry)
         if home is None:
             continue
         before = touched.get(home, Touch(ctx))

@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +24,7 @@ from services.feedback.detection.detect import (
     explain,
     start_of,
 )
+from services.feedback.detection.folds import Folds
 from services.feedback.detection.reason import Reason
 from services.feedback.detection.store import Escalation
 from services.feedback.evidence import ledger as ledgers
@@ -43,6 +43,8 @@ from shared.contracts.feedback import (
 )
 from shared.envelope import Event
 from shared.outbox import publish
+
+_folds = Folds()
 
 MOST_RISES = 50
 """Rises in one event: the newest."""
@@ -125,7 +127,8 @@ def _look(
 ) -> Seen:
     material = ledger.material()
     start = start_of(material, policies, detection.recurrences(stored))
-    detected = detect(material, policies, as_of, theme.dismissed_at, start)
+    detected = detect(material, policies, as_of, theme.dismissed_at, start, _folds.get(theme.id))
+    _folds.keep(theme.id, detected.fold)
     escalations = [
         Escalation(
             theme_id=theme.id,
@@ -176,7 +179,7 @@ def _named(theme: Theme, ledger: Ledger) -> Theme:
     for row in ledger.rows:
         if row.kind != "incident":
             continue
-        template = _template(row.title)
+        template = fingerprint.template(row.title)
         if _identity(row.product, row.service, row.alert_name, template) == own:
             return replace(
                 theme,
@@ -191,9 +194,6 @@ def _named(theme: Theme, ledger: Ledger) -> Theme:
 
 def _identity(*parts: str | None) -> tuple[str, ...]:
     return tuple((part or "").strip().casefold() for part in parts)
-
-
-_template = lru_cache(maxsize=20_000)(fingerprint.template)
 
 
 # told       | now                                      | published
@@ -230,7 +230,9 @@ def _tell(theme: Theme, seen: Seen, touch: Touch) -> tuple[Theme, list[Event]]:
     if new:
         say_numbers(ThemeEscalated, min(new.values()), reasons=_data(detected.reasons()))
     if detected.state == "quiet" and (new or was.told == "escalated"):
-        asked = explain(seen.material, seen.policies, seen.as_of, theme.dismissed_at, seen.start)
+        asked = explain(
+            seen.material, seen.policies, seen.as_of, theme.dismissed_at, seen.start, detected.fold
+        )
         why = tuple(reason for found in asked.values() for reason in found.reasons)
         say_numbers(ThemeQuieted, detected.fell_at or seen.as_of, reasons=_data(why))
     elif not new and theme.told_as_of is not None:

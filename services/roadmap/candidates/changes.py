@@ -3,6 +3,7 @@
 People's decisions (`commands`), themes' events (`consumers`) and timers all come through here.
 """
 
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,14 +73,18 @@ async def apply(
     return candidate
 
 
-async def tell(
-    conn: AsyncConnection,
-    changes: Sequence[tuple[CandidateEvent, int, Standing, Told | None]],
-    ctx: Context,
-) -> None:
+Change = tuple[CandidateEvent, int, Standing, Told | None]
+
+
+async def tell(conn: AsyncConnection, changes: Sequence[Change], ctx: Context) -> None:
     """Log and publish events, each with the version it made."""
+    await tell_stories(conn, [(change, ctx) for change in changes])
+
+
+async def tell_stories(conn: AsyncConnection, changes: Sequence[tuple[Change, Context]]) -> None:
+    """The same, of events that have not happened in one story."""
     entries: list[tuple[Entry, Standing]] = []
-    for event, version, standing, told in changes:
+    for (event, version, standing, told), ctx in changes:
         cause, rank = (told.cause, told.rank) if told else (None, None)
         entry = Entry(event, version, ctx.actor, ctx.now, cause, rank)
         entries.append((entry, standing))
@@ -90,7 +95,7 @@ async def tell(
             ctx.about(standing.correlation_id).event(
                 event, subject=event.candidate_id, version=version, at=event.at
             )
-            for event, version, standing, _ in changes
+            for (event, version, standing, _), ctx in changes
         ],
     )
 
@@ -114,32 +119,66 @@ class Rise:
 async def raise_candidate(conn: AsyncConnection, rise: Rise, ctx: Context) -> Candidate:
     """A new candidate, scored and ranked. The caller has seen that the theme has none waiting."""
     policy = await policies.current(conn)
+    candidate_id = new_id("cnd")
+    standing = _founded(rise, policy, ctx)
+    scored = standing.scored
+    rank = await store.rank_of(conn, block_of(scored, policy), scored.value, candidate_id)
+    command = _asked(rise, candidate_id, scored.value)
+    told = _raised(rise, standing, rank)
+    return await apply(conn, None, command, standing, ctx, told=told, policy=policy)
+
+
+async def raise_candidates(conn: AsyncConnection, rises: Sequence[tuple[Rise, Context]]) -> None:
+    """The same for many, in their order: each ranks among those before it as if it came alone."""
+    policy = await policies.current(conn)
+    places = await store.places(conn)
+    new: list[tuple[Candidate, Standing, int]] = []
+    changes: list[tuple[Change, Context]] = []
+    for rise, ctx in rises:
+        candidate_id = new_id("cnd")
+        standing = _founded(rise, policy, ctx)
+        block = block_of(standing.scored, policy)
+        place = (block, standing.scored.value, candidate_id)
+        rank = 1 + len(places) - bisect_right(places, place)
+        insort(places, place)
+        (event,) = decide(None, _asked(rise, candidate_id, standing.scored.value))
+        candidate = evolve(None, event)
+        new.append((candidate, standing, block))
+        told = _raised(rise, standing, rank)
+        changes.append(((event, candidate.version, standing, told), ctx))
+    await store.add(conn, new)
+    await tell_stories(conn, changes)
+
+
+def _founded(rise: Rise, policy: ScorePolicy, ctx: Context) -> Standing:
+    """What the new candidate stands on."""
     evidence = rise.theme.evidence if rise.theme else None
-    scored = score_of(evidence, policy, at=rise.at)
-    standing = Standing(
+    return Standing(
         service=rise.service,
         reasons=rise.reasons,
         evidence=evidence,
         correlation_id=ctx.correlation_id,
-        scored=scored,
+        scored=score_of(evidence, policy, at=rise.at),
         quiet_since=rise.theme.quiet_since if rise.theme else None,
     )
-    candidate_id = new_id("cnd")
-    rank = await store.rank_of(conn, block_of(scored, policy), scored.value, candidate_id)
-    command = RaiseCandidate(
+
+
+def _asked(rise: Rise, candidate_id: str, score: float) -> RaiseCandidate:
+    return RaiseCandidate(
         candidate_id=candidate_id,
         theme_id=rise.theme_id,
         title=rise.title,
         product=rise.product,
         at=rise.at,
-        score=scored.value,
+        score=score,
         reasons=rise.reasons,
         previous_id=rise.previous_id,
         why=rise.why,
     )
-    cause = f"{rise.why or 'Raised'}. {scored.text}"
-    told = Told(cause, rank)
-    return await apply(conn, None, command, standing, ctx, told=told, policy=policy)
+
+
+def _raised(rise: Rise, standing: Standing, rank: int) -> Told:
+    return Told(f"{rise.why or 'Raised'}. {standing.scored.text}", rank)
 
 
 async def rescore(

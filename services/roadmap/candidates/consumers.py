@@ -4,6 +4,7 @@ Every decision goes by the events' own times. Nothing here refuses: a theme that
 counted and logged, and that is all.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.roadmap import metrics
 from services.roadmap.candidates import store
-from services.roadmap.candidates.changes import Rise, apply, raise_candidate, rescore
+from services.roadmap.candidates.changes import (
+    Rise,
+    apply,
+    raise_candidate,
+    raise_candidates,
+    rescore,
+)
 from services.roadmap.candidates.domain import (
     AcceptCandidate,
     Facts,
@@ -37,6 +44,9 @@ logger = structlog.get_logger(__name__)
 PERSON = "person"
 """The detector that a reason names when a person raised the candidate."""
 
+WORTH_IT = 5
+"""Rises from which on it pays to look up the places of all open candidates at once."""
+
 UNFOUNDED = "Late or corrected evidence says that the theme never rose"
 
 
@@ -60,12 +70,44 @@ async def follow(
         await _raise(conn, theme_id, theme, past, asks, ctx)
     elif waiting is None or theme is None:
         if said and theme is not None and theme.state == "escalated":
-            metrics.rises_ignored.inc()
-            logger.info("theme was decided about, and nothing is new", theme_id=theme_id)
+            _ignored(theme_id)
     elif asks is None and await _untouched(conn, waiting):
         await apply(conn, waiting, WithdrawCandidate(at, UNFOUNDED), waiting[1], ctx)
     else:
         await _new_evidence(conn, waiting, theme, asks, ctx, because=said)
+
+
+async def undecided(conn: AsyncConnection, theme_ids: Sequence[str]) -> set[str]:
+    """Those of these themes that nothing waits for and nobody ever did anything about."""
+    left = set(theme_ids) - await store.dealt_with(conn, theme_ids)
+    left -= await items.dealt_with(conn, theme_ids)
+    return left - await themes.with_parts(conn, theme_ids)
+
+
+async def follow_undecided(
+    conn: AsyncConnection, told: Sequence[tuple[Theme, Context, str]]
+) -> None:
+    """What `follow` does about themes of which `undecided` is true, for many at once, in their order;
+    with each what was `said`."""
+    rises: list[tuple[Rise, Context]] = []
+    for theme, ctx, said in told:
+        asks = asking(Past(), theme)
+        if asks is not None:
+            rises.append((_rise(theme.theme_id, theme, Past(), asks), ctx))
+        elif said and theme.state == "escalated":
+            _ignored(theme.theme_id)
+    if len(rises) >= WORTH_IT:
+        await raise_candidates(conn, rises)
+    else:
+        for rise, ctx in rises:
+            await raise_candidate(conn, rise, ctx)
+    for _, ctx in rises:
+        metrics.observe_raised(ctx.correlation_id, ctx.now)
+
+
+def _ignored(theme_id: str) -> None:
+    metrics.rises_ignored.inc()
+    logger.info("theme was decided about, and nothing is new", theme_id=theme_id)
 
 
 async def _untouched(conn: AsyncConnection, waiting: Stored) -> bool:
@@ -140,10 +182,15 @@ async def _raise(
     asks: Asking,
     ctx: Context,
 ) -> None:
-    settled = past.settled
-    about = theme or settled
+    await raise_candidate(conn, _rise(theme_id, theme, past, asks), ctx)
+    if asks.risen:
+        metrics.observe_raised(ctx.correlation_id, ctx.now)
+
+
+def _rise(theme_id: str, theme: Theme | None, past: Past, asks: Asking) -> Rise:
+    about = theme or past.settled
     assert about is not None
-    rise = Rise(
+    return Rise(
         theme_id=theme_id,
         title=about.title,
         product=about.product,
@@ -154,9 +201,6 @@ async def _raise(
         previous_id=past.last.candidate_id if past.last else None,
         why=asks.why,
     )
-    await raise_candidate(conn, rise, ctx)
-    if asks.risen:
-        metrics.observe_raised(ctx.correlation_id, ctx.now)
 
 
 async def _past_of(conn: AsyncConnection, theme_id: str) -> Past:

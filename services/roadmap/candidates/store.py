@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    or_,
     select,
     tuple_,
     update,
@@ -113,6 +114,10 @@ _score = TypeAdapter(Score)
 
 Stored = tuple[Candidate, Standing]
 
+Place = tuple[int, float, str]
+
+LARGEST_IN = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -153,6 +158,26 @@ async def decided_last(conn: AsyncConnection, theme_id: str) -> Stored | None:
         .limit(1)
     )
     return await _first(conn, query)
+
+
+async def dealt_with(conn: AsyncConnection, theme_ids: Sequence[str]) -> set[str]:
+    """Those of these themes that have a candidate which waits for a decision, or had one."""
+    c = candidates.c
+    found: set[str] = set()
+    for start in range(0, len(theme_ids), LARGEST_IN):
+        query = select(c.theme_id).where(
+            c.theme_id.in_(theme_ids[start : start + LARGEST_IN]),
+            or_(c.state.in_(WAITING), c.decided_at.is_not(None)),
+        )
+        found |= set((await conn.execute(query)).scalars())
+    return found
+
+
+async def places(conn: AsyncConnection) -> list[Place]:
+    """The places of all open candidates, the last one first: block, score and id, as they rank."""
+    c = candidates.c
+    query = select(c.block, c.score, c.candidate_id).where(c.state == "open")
+    return sorted((row.block, row.score, row.candidate_id) for row in await conn.execute(query))
 
 
 async def due(conn: AsyncConnection, now: datetime, limit: int) -> list[Stored]:
@@ -197,6 +222,17 @@ async def rank_of(conn: AsyncConnection, block: int, score: float, candidate_id:
     return 1 + (await conn.execute(ahead)).scalar_one()
 
 
+async def add(conn: AsyncConnection, new: Sequence[tuple[Candidate, Standing, int]]) -> None:
+    """Enter new candidates, each with its block. Raises Conflict when a theme has one already."""
+    try:
+        await conn.execute(insert(candidates), [_values(*one) for one in new])
+    except IntegrityError as clash:
+        which = new[0][0].theme_id if len(new) == 1 else "that rose just now"
+        raise Conflict(
+            f"Theme {which} has just got another candidate; read it and decide."
+        ) from clash
+
+
 async def save(
     conn: AsyncConnection,
     candidate: Candidate,
@@ -209,15 +245,10 @@ async def save(
 
     Raises Conflict when somebody else changed it meanwhile, or raised one for the same theme.
     """
-    values = _values(candidate, standing, block)
     if was is None:
-        try:
-            await conn.execute(insert(candidates).values(values))
-        except IntegrityError as clash:
-            raise Conflict(
-                f"Theme {candidate.theme_id} has just got another candidate; read it and decide."
-            ) from clash
+        await add(conn, [(candidate, standing, block)])
         return
+    values = _values(candidate, standing, block)
     query = update(candidates).where(
         candidates.c.candidate_id == candidate.candidate_id, candidates.c.version == was
     )

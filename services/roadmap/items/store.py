@@ -163,6 +163,15 @@ async def in_work_for(conn: AsyncConnection, theme_id: str) -> str | None:
     return (await conn.execute(query)).scalar_one_or_none()
 
 
+async def dealt_with(conn: AsyncConnection, theme_ids: Sequence[str]) -> set[str]:
+    """Those of these themes that any item deals or ever dealt with."""
+    found: set[str] = set()
+    for start in range(0, len(theme_ids), LARGEST_IN):
+        some = item_themes.c.theme_id.in_(theme_ids[start : start + LARGEST_IN])
+        found |= set((await conn.execute(select(item_themes.c.theme_id).where(some))).scalars())
+    return found
+
+
 async def settled_last(conn: AsyncConnection, theme_ids: Sequence[str]) -> Settled | None:
     """How the last item that dealt with any of these themes ended: the latest by event time."""
     at = func.coalesce(items.c.delivered_at, items.c.cancelled_at, type_=UtcDateTime)

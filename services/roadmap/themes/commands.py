@@ -20,16 +20,23 @@ Rises = tuple[RiseData, ...]
 
 
 async def note(conn: AsyncConnection, data: ThemeEvent, version: int) -> Theme | None:
-    """The theme after this event, or None when something as new was seen before: then drop it.
+    """The theme after this event, or None when something as new was seen before: then drop it."""
+    theme = noted(await store.load(conn, data.theme_id), data, version)
+    if theme is not None:
+        await store.save(conn, [theme])
+    return theme
+
+
+def noted(known: Theme | None, data: ThemeEvent, version: int) -> Theme | None:
+    """The theme after this event, of which so much was known, or None when that is as new.
 
     What an event does not say stays as it was said last.
     """
-    known = await store.load(conn, data.theme_id)
     if known is not None and version <= known.version:
         return None
     before = known.rises if known else ()
     rises = _rises(before, data) if isinstance(data, ThemeTold) else before
-    theme = Theme(
+    return Theme(
         theme_id=data.theme_id,
         version=version,
         at=data.at,
@@ -42,8 +49,6 @@ async def note(conn: AsyncConnection, data: ThemeEvent, version: int) -> Theme |
         into_theme_id=data.into_theme_id if isinstance(data, ThemeMerged) else None,
         rises=rises,
     )
-    await store.save(conn, theme)
-    return theme
 
 
 def _state(rises: Rises, data: ThemeEvent) -> ThemeState:

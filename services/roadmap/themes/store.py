@@ -85,9 +85,20 @@ async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> list[The
     return found
 
 
-async def save(conn: AsyncConnection, theme: Theme) -> None:
-    """Enter the theme, or replace what is known of it."""
-    values = {
+async def save(conn: AsyncConnection, changed: Sequence[Theme]) -> None:
+    """Enter themes, or replace what is known of them."""
+    if not changed:
+        return
+    upsert = insert_into(conn, themes)
+    columns = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "theme_id"}
+    await conn.execute(
+        upsert.on_conflict_do_update(index_elements=["theme_id"], set_=columns),
+        [_values(theme) for theme in changed],
+    )
+
+
+def _values(theme: Theme) -> dict[str, Any]:
+    return {
         "theme_id": theme.theme_id,
         "version": theme.version,
         "at": theme.at,
@@ -100,8 +111,16 @@ async def save(conn: AsyncConnection, theme: Theme) -> None:
         "evidence": theme.evidence.model_dump(mode="json") if theme.evidence else None,
         "rises": [rise.model_dump(mode="json") for rise in theme.rises],
     }
-    upsert = insert_into(conn, themes).values(values)
-    await conn.execute(upsert.on_conflict_do_update(index_elements=["theme_id"], set_=values))
+
+
+async def with_parts(conn: AsyncConnection, theme_ids: Iterable[str]) -> set[str]:
+    """Those of these themes that another one was merged into."""
+    wanted = sorted(set(theme_ids))
+    found: set[str] = set()
+    for start in range(0, len(wanted), LARGEST_IN):
+        some = themes.c.into_theme_id.in_(wanted[start : start + LARGEST_IN])
+        found |= set((await conn.execute(select(themes.c.into_theme_id).where(some))).scalars())
+    return found
 
 
 async def standing_for(conn: AsyncConnection, theme_id: str) -> str:
