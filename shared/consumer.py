@@ -284,8 +284,9 @@ async def _apply(
     if not read:
         return
     events = {one.id: one for _, one in read if isinstance(one, Event)}
-    async with db.begin() as conn:
-        letters = [one for _, one in read if isinstance(one, Unreadable)]
+    letters = [one for _, one in read if isinstance(one, Unreadable)]
+
+    async def work(conn: AsyncConnection) -> tuple[set[dead_letters.Place], set[str]]:
         kept = await dead_letters.set_aside(conn, sub.group, letters)
         fresh = await claim(conn, sub.group, list(events))
         # failpoint: consumer.claimed
@@ -298,6 +299,9 @@ async def _apply(
         if fresh:
             await sub.handle(conn, [event for event in events.values() if event.id in fresh])
         # failpoint: consumer.before_commit
+        return kept, fresh
+
+    kept, fresh = await db.write(work)
     duplicates = len(read) - len(letters) - len(fresh)
     _count(sub, handled=fresh, duplicates=duplicates)
     for topic, _, _ in kept:

@@ -42,16 +42,16 @@ class SqliteEngine:
     """
 
     def __init__(self, url: URL, *, connections: int, readonly: bool, busy_seconds: int) -> None:
-        self._engine = create_engine(
+        self.sync_engine = create_engine(
             url.set(drivername="sqlite+pysqlite"),
             poolclass=NullPool,  # lanes keep theirs
             connect_args={"check_same_thread": False},
             hide_parameters=True,  # an error that is logged must not quote what people sent
             json_serializer=to_json,
         )
-        _prepared(self._engine, readonly=readonly, busy_seconds=busy_seconds)
+        _prepared(self.sync_engine, readonly=readonly, busy_seconds=busy_seconds)
         self._busy_seconds = busy_seconds
-        self._lanes = [Lane(self._engine) for _ in range(connections)]
+        self._lanes = [Lane(self.sync_engine) for _ in range(connections)]
         self._free = [*self._lanes]
         self._room = asyncio.Semaphore(connections)
 
