@@ -25,9 +25,9 @@ from services.feedback import app as feedback_app
 from services.feedback import worker as feedback_worker
 from services.feedback.consumers import subscriptions
 from services.incidents import app as incidents_app
-from services.incidents.incidents.adoption import adopt
 from services.incidents.correlations import settling
 from services.incidents.correlations.consumers import subscription as correlations
+from services.incidents.incidents.adoption import adopt
 from services.incidents.incidents.consumers import SUBSCRIPTION as INCIDENTS_SUBSCRIPTION
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals import silencing

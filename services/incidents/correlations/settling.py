@@ -161,10 +161,11 @@ async def _tell(
     moved = {
         one
         for one, incident in known.items()
-        if ((child := children.get(one)) is None
-        and incident.parent_id is not None)
-        or (child is not None
-        and (child.parent, child.rule) != (incident.parent_id, incident.correlated_by))
+        if ((child := children.get(one)) is None and incident.parent_id is not None)
+        or (
+            child is not None
+            and (child.parent, child.rule) != (incident.parent_id, incident.correlated_by)
+        )
     }
     members = await store.members_of(
         conn, moved | {children[one].parent for one in moved & children.keys()}

@@ -174,7 +174,7 @@ _MEMBER = (
 )
 
 
-def _member(row: Row[Any]) -> Member:
+def _member(row: Any) -> Member:
     labels = labels_of(
         row.labels,
         source=row.source,

@@ -262,8 +262,10 @@ def _correlated(incident: Incident, command: Correlate | Uncorrelate) -> list[En
         return [] if same else [Entry(event)]
     if incident.parent_id is None or incident.correlated_by is None:
         return []
-    was = {"was_parent_id": incident.parent_id, "was_rule": incident.correlated_by}
-    return [Entry(said.IncidentUncorrelated(**about, **was))]
+    over = said.IncidentUncorrelated(
+        **about, was_parent_id=incident.parent_id, was_rule=incident.correlated_by
+    )
+    return [Entry(over)]
 
 
 def _step(incident: Incident, command: Acknowledge | Mitigate | Resolve | Close | Reopen) -> Entry:

@@ -55,8 +55,12 @@ def test_members_may_be_as_far_apart_as_the_gap_and_no_further() -> None:
 def test_a_group_spans_no_more_than_was_said_however_steadily_others_follow() -> None:
     some = [member(f"{n}", 50 * n, zone="eu") for n in range(8)]
     assert children(rule(by=("zone",)), *some) == {
-        **{"1": "0", "2": "0", "3": "0"},
-        **{"5": "4", "6": "4", "7": "4"},
+        "1": "0",
+        "2": "0",
+        "3": "0",
+        "5": "4",
+        "6": "4",
+        "7": "4",
     }
 
 
@@ -65,9 +69,7 @@ def test_too_few_are_no_group_and_the_next_begins_anew() -> None:
     three = rule(by=("zone",), at_least=3, within=timedelta(seconds=180))
     assert children(three, *some) == {"b1": "a", "b2": "a", "b0": "a"}
     four = rule(by=("zone",), at_least=4, within=timedelta(seconds=180))
-    assert children(four, member("z", -15, zone="eu"), *some) == {
-        **{"b0": "a", "b1": "a", "b2": "a"}
-    }
+    assert children(four, member("z", -15, zone="eu"), *some) == {"b0": "a", "b1": "a", "b2": "a"}
 
 
 @pytest.mark.parametrize(
