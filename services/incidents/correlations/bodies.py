@@ -45,9 +45,7 @@ class CorrelationRuleBody(Body):
         Seconds, Field(description="at most so long after the one that it is joined to")
     ]
     span_seconds: Annotated[Seconds, Field(description="at most so long after the first")]
-    at_least: Annotated[
-        int, Field(strict=True, ge=2, le=1_000, description="fewer are no group")
-    ] = 2
+    at_least: Annotated[int, Field(strict=True, ge=2, le=100, description="fewer are no group")] = 2
     enabled: Annotated[bool, Field(strict=True)] = True
     since: Annotated[
         Planned | None,

@@ -51,7 +51,7 @@ async def take(conn: AsyncConnection, events: Sequence[Event], clock: Clock) -> 
             spots |= {Spot(event.data.was_opened_at, alert), Spot(event.data.at, alert)}
     if spots:
         ctx = Context.following(events[-1], service="incidents", now=now)
-        await settle(conn, spots, ids, ctx)
+        await settle(conn, spots, ctx)
     # failpoint: correlations.heard
     edits = [event.time for event in events if isinstance(event.data, CATALOG)]
     spans = (

@@ -5,7 +5,7 @@ Looks only at what can be concerned: what began within the span of a rule around
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +13,7 @@ from services.incidents.correlations import store
 from services.incidents.correlations.dependencies import NONE, Dependencies
 from services.incidents.correlations.domain import (
     ALERT,
+    Child,
     Rule,
     difference,
     grouped,
@@ -23,6 +24,7 @@ from services.incidents.correlations.store import Alert
 from services.incidents.incidents import commands
 from services.incidents.incidents import store as incident_store
 from services.incidents.incidents.domain import Command, Correlate, Uncorrelate
+from services.incidents.incidents.incident import Incident
 from services.incidents.incidents.store import Change
 from shared.context import Context
 from shared.database import Database
@@ -50,10 +52,10 @@ class _Cluster:
 
 
 async def settle(
-    conn: AsyncConnection, spots: Collection[Spot], ids: Collection[str], ctx: Context
+    conn: AsyncConnection, spots: Collection[Spot], ctx: Context, *, ids: Collection[str] = ()
 ) -> int:
-    """Decide anew around these changes, and who the parents of these incidents are, in the caller's
-    transaction. Publishes what that changes, and returns of how many incidents. Idempotent."""
+    """Decide anew around these changes, in the caller's transaction. Publishes what that changes, and
+    what of these incidents isn't as their groups say; returns of how many. Idempotent."""
     stored = [one.rule() for one in await store.load_rules(conn)]
     rules = in_order(stored)
     asks = any(rule.dependencies for rule in rules)
@@ -91,7 +93,7 @@ async def settle_due(db: Database, now: datetime) -> int:
         ids = [incident_id for _, incident_id in some]
         known = await store.members_of(conn, ids)
         spots = {Spot(one.opened_at, _alert(one.source, one.fingerprint)) for one in known.values()}
-        await settle(conn, spots, ids, ctx)
+        await settle(conn, spots, ctx, ids=ids)
         # failpoint: correlations.settled
         await store.move_due(conn, some[-1] if len(some) == BATCH else None)
     return len(some)
@@ -129,7 +131,7 @@ async def _settle_rule(
     be concerned, and keeps what it has; on the other side the look widens until all is as it was."""
     alerts = cluster.alerts if ALERT in rule.by else None
     begin, span = cluster.first - rule.span, rule.span
-    end = _later(cluster.last, 2 * span)
+    end = cluster.last + 2 * span
     while True:
         old = await store.groups_between(conn, rule.name, begin - span, end, alerts)
         fixed = {member for one in old if one.began_at < begin for member in one.members}
@@ -137,15 +139,17 @@ async def _settle_rule(
         found = await store.members_between(conn, begin, end, alerts=alerts, not_children_by=before)
         new = grouped(rule, [one for one in found if one.id not in fixed], dependencies)
         differs = difference(old, new, cluster.last)
-        if _later(differs.settled_to, span) <= end:
+        if differs.settled_to + span <= end:  # groups that begin by then were seen whole
             break
-        end = _later(differs.settled_to, 2 * span)
+        end = differs.settled_to + 2 * span
     await store.replace_groups(conn, rule.name, differs.gone, differs.made)
     return {member for group in (*differs.gone, *differs.made) for member in group.members}
 
 
-def _later(moment: datetime, by: timedelta) -> datetime:
-    return moment + by
+def _is_child(incident: Incident) -> Child | None:
+    if incident.parent_id is None or incident.correlated_by is None:
+        return None
+    return Child(incident.parent_id, incident.correlated_by)
 
 
 async def _tell(
@@ -158,15 +162,7 @@ async def _tell(
     """Have each of these incidents be the child that it is by now, or none."""
     children = await store.children(conn, ids)
     known = await incident_store.load(conn, ids)
-    moved = {
-        one
-        for one, incident in known.items()
-        if ((child := children.get(one)) is None and incident.parent_id is not None)
-        or (
-            child is not None
-            and (child.parent, child.rule) != (incident.parent_id, incident.correlated_by)
-        )
-    }
+    moved = {one for one, incident in known.items() if _is_child(incident) != children.get(one)}
     members = await store.members_of(
         conn, moved | {children[one].parent for one in moved & children.keys()}
     )

@@ -1,4 +1,4 @@
-"""What a rule takes together: the first is the parent, a straggler holds nothing open, and no order counts."""
+"""What a rule takes together: the first is the parent, no straggler holds it open, no order counts."""
 
 from datetime import timedelta
 from itertools import permutations
