@@ -302,3 +302,47 @@ async def test_any_order_cut_and_repetition_comes_to_what_the_whole_set_says(
     async with db.read() as conn:
         kept = await store.children(conn, [f"inc_{n:02}" for n in range(60)])
     assert kept == found
+
+
+async def test_an_incident_that_a_person_opened_is_a_parent_like_any(
+    client: httpx.AsyncClient, db: Database
+) -> None:
+    await put(client, "zones", **ZONES)
+    body = {
+        "title": "It fails",
+        "severity": "high",
+        "opened_at": at(-5).isoformat(),
+        **zoned("eu"),
+    }
+    by_hand = (await client.post("/v1/incidents", json=body)).json()["id"]
+    await opened(db, ("inc_a", 0, zoned("eu")))
+    await hear(db, *await events(db))
+    assert await children(db) == {"inc_a": Child(by_hand, "zones")}
+
+
+async def test_correlations_themselves_are_not_listened_to(
+    client: httpx.AsyncClient, db: Database
+) -> None:
+    await put(client, "zones", **ZONES)
+    await opened(db, ("inc_a", 0, zoned("eu")), ("inc_b", 1, zoned("eu")))
+    await hear(db, *await events(db))
+    said = {row.headers["ce_type"] for row in await outbox_rows(db)}
+    assert "groundswell.incident.correlated.v1" in said - subscription().types
+
+
+async def test_a_change_in_the_middle_of_an_endless_drip_moves_all_that_follows_from_it(
+    client: httpx.AsyncClient, db: Database
+) -> None:
+    """Where no pause parts the groups, the look widens as far as the change reaches, and no further."""
+    await put(client, "zones", **ZONES)
+    await opened(db, *((f"inc_{n:03}", 50 * n, zoned("eu")) for n in range(1, 80)))
+    await hear(db, *await events(db))
+    await opened(db, ("inc_000", 0, zoned("eu")))
+    await hear(db, (await events(db))[-1])
+    found = await children(db)
+    assert found == await expected(db)
+    assert found["inc_079"] == Child("inc_076", "zones")
+    before = len(await outbox_rows(db))
+    await opened(db, ("inc_late", 50 * 40 + 1, zoned("us")))
+    await hear(db, (await events(db))[-1])
+    assert len(await outbox_rows(db)) == before + 2  # it opened, and was over
