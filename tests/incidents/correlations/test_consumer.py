@@ -247,30 +247,68 @@ async def test_looking_again_changes_and_publishes_nothing(
     assert len(await outbox_rows(db)) == before
 
 
-@pytest.mark.parametrize("seed", range(12))
-async def test_any_order_cut_and_repetition_comes_to_what_the_whole_set_says(
-    client: httpx.AsyncClient, db: Database, seed: int
-) -> None:
-    dice = random.Random(seed)
+async def some_rules(client: httpx.AsyncClient) -> None:
+    """Three rules, and services that depend on each other."""
     await put(client, "zones", **ZONES | {"at_least": 3})
     await put(client, "depending", dependencies=True, within_seconds=50, span_seconds=120)
+    await put(client, "flapping", by=["alert"], within_seconds=300, span_seconds=600, at_least=4)
     for name, needs in (("web", ["api"]), ("api", ["store"]), ("db", []), ("mail", [])):
         entry = {"product": "Shop", "dependencies": needs, "aliases": ["store"] * (name == "db")}
         await client.put(f"/v1/catalog/services/{name}", json=entry)
+
+
+def made_up(
+    dice: random.Random, count: int, seconds: int
+) -> list[tuple[str, float, dict[str, Any]]]:
+    """So many incidents, in no order of time."""
     services = ["web", "api", "db", "mail", None]
-    everything = [
+    return [
         (
             f"inc_{n:02}",
-            float(dice.randrange(0, 1500, 10)),
+            float(dice.randrange(0, seconds, 10)),
             {
                 "service": dice.choice(services),
                 "alert": dice.choice("abcdefgh"),
                 "labels": {"zone": dice.choice(["eu", "us", ""])},
             },
         )
-        for n in range(60)
+        for n in range(count)
     ]
-    await put(client, "flapping", by=["alert"], within_seconds=300, span_seconds=600, at_least=4)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_each_event_heard_once_and_alone_comes_to_what_the_whole_set_says(
+    client: httpx.AsyncClient, db: Database, seed: int
+) -> None:
+    dice = random.Random(seed)
+    await some_rules(client)
+    await everything_due(db)
+    known = len(await events(db))
+    for one in made_up(dice, 60, 3000):
+        await opened(db, one)
+        chance = dice.random()
+        async with db.begin() as conn:
+            if chance < 0.2:
+                moment = at(dice.randrange(0, 3000))
+                await commands.handle(conn, one[0], Redate(moment), context())
+            elif chance < 0.3:
+                await commands.handle(conn, one[0], Silence("sil_1"), context())
+        news = (await events(db))[known:]
+        known += len(news)
+        for event in news:
+            await hear(db, event)
+        if chance > 0.8:
+            assert await children(db) == await expected(db)
+    assert await children(db) == await expected(db)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_any_order_cut_and_repetition_comes_to_what_the_whole_set_says(
+    client: httpx.AsyncClient, db: Database, seed: int
+) -> None:
+    dice = random.Random(seed)
+    await some_rules(client)
+    everything = made_up(dice, 60, 1500)
     while everything:
         cut = dice.randrange(1, 12)
         some, everything = everything[:cut], everything[cut:]
