@@ -274,10 +274,12 @@ def _groups(rows: Iterable[Row[Any]]) -> list[Group]:
 
 
 async def replace_groups(
-    conn: AsyncConnection, rule: str, gone: Iterable[Group], made: Iterable[Group]
+    conn: AsyncConnection, rule: str, gone: Collection[Group], made: Collection[Group]
 ) -> None:
-    """Write that there are other groups now by this rule."""
-    for some in parts({member for group in gone for member in group.members}):
+    """Write that there are other groups now by this rule. A member that began elsewhen, by what is
+    stored but wasn't heard yet, leaves the group that it was in; what remains of that is decided anew
+    once it is heard."""
+    for some in parts({member for group in (*gone, *made) for member in group.members}):
         query = delete(correlations).where(correlations.c.rule == rule)
         await conn.execute(query.where(correlations.c.incident_id.in_(some)))
     rows = [

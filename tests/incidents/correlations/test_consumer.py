@@ -284,15 +284,16 @@ async def test_each_event_heard_once_and_alone_comes_to_what_the_whole_set_says(
     await some_rules(client)
     await everything_due(db)
     known = len(await events(db))
-    for one in made_up(dice, 60, 3000):
+    everything = made_up(dice, 60, 3000)
+    for number, one in enumerate(everything):
         await opened(db, one)
-        chance = dice.random()
+        chance, (another, *_) = dice.random(), dice.choice(everything[: number + 1])
         async with db.begin() as conn:
             if chance < 0.2:
                 moment = at(dice.randrange(0, 3000))
-                await commands.handle(conn, one[0], Redate(moment), context())
+                await commands.handle(conn, another, Redate(moment), context())
             elif chance < 0.3:
-                await commands.handle(conn, one[0], Silence("sil_1"), context())
+                await commands.handle(conn, another, Silence("sil_1"), context())
         news = (await events(db))[known:]
         known += len(news)
         for event in news:
@@ -384,3 +385,20 @@ async def test_a_change_in_the_middle_of_an_endless_drip_moves_all_that_follows_
     await opened(db, ("inc_late", 50 * 40 + 1, zoned("us")))
     await hear(db, (await events(db))[-1])
     assert len(await outbox_rows(db)) == before + 2  # it opened, and was over
+
+
+async def test_what_began_elsewhen_may_be_taken_into_a_group_before_that_is_heard(
+    client: httpx.AsyncClient, db: Database
+) -> None:
+    await put(client, "zones", **ZONES)
+    await opened(db, *((f"inc_{n}", 20 * n, zoned("eu")) for n in range(3)))
+    await hear(db, *await events(db))
+    async with db.begin() as conn:
+        await commands.handle(conn, "inc_1", Redate(at(4000)), context())
+    await opened(db, ("inc_9", 4010, zoned("eu")))
+    *_, redated, news = await events(db)
+    await hear(db, news)
+    assert (await children(db))["inc_9"] == Child("inc_1", "zones")
+    await hear(db, redated)
+    assert await children(db) == await expected(db)
+    assert set(await children(db)) == {"inc_2", "inc_9"}
