@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.feedback import consumers as feedback
+from services.incidents.correlations import consumers as correlations
 from services.incidents.incidents import consumers as incidents
 from services.roadmap import consumers as roadmap
 from shared.clock import utc_now
@@ -20,7 +21,12 @@ Consumers = dict[str, list[str]]
 
 def subscriptions() -> Iterable[Subscription]:
     """Every subscription of every service."""
-    return (incidents.SUBSCRIPTION, *feedback.subscriptions(utc_now), roadmap.SUBSCRIPTION)
+    return (
+        incidents.SUBSCRIPTION,
+        correlations.subscription(),
+        *feedback.subscriptions(utc_now),
+        roadmap.SUBSCRIPTION,
+    )
 
 
 def consumers() -> Consumers:

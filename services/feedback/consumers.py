@@ -30,6 +30,8 @@ INCIDENT_TYPES = types_of(
     incidents.IncidentRedated,
     incidents.IncidentSilenced,
     incidents.IncidentUnsilenced,
+    incidents.IncidentCorrelated,
+    incidents.IncidentUncorrelated,
     incidents.IncidentSeverityChanged,
     incidents.IncidentImpactAssessed,
     incidents.IncidentServiceAssigned,
@@ -64,10 +66,12 @@ OPENINGS = (incidents.IncidentOpened, incidents.IncidentRedated)
 TIMELESS = (
     incidents.IncidentSilenced,
     incidents.IncidentUnsilenced,
+    incidents.IncidentCorrelated,
+    incidents.IncidentUncorrelated,
     incidents.IncidentServiceAssigned,
 )
-"""What says nothing of time. Whether the first two are told at all depends on the order in which signals
-came; the third is told when the catalog learns a name, by the wall clock of another service."""
+"""What says nothing of time. Whether the first four are told at all depends on the order in which signals
+came; the last is told when the catalog learns a name, by the wall clock of another service."""
 
 SERVICE = "service:"
 """How the actor of an event begins that no person caused."""

@@ -14,6 +14,10 @@ evidence_rows = Gauge("feedback_evidence_rows", "Rows of the ledger, by kind.", 
 evidence_silenced = Gauge(
     "feedback_evidence_silenced", "Rows of the ledger that a silence keeps from being evidence."
 )
+evidence_correlated = Gauge(
+    "feedback_evidence_correlated",
+    "Rows of the ledger that are no evidence because their incident is part of another.",
+)
 outcomes_known = Gauge("feedback_outcomes", "Outcomes of delivered items, by verdict.", ["verdict"])
 detections = Gauge(
     "feedback_detections",
@@ -39,6 +43,8 @@ async def measure(conn: AsyncConnection) -> None:
             gauge.labels(value).set(count)
     silenced = select(func.count()).select_from(evidence).where(evidence.c.silenced)
     evidence_silenced.set((await conn.execute(silenced)).scalar_one())
+    correlated = select(func.count(evidence.c.parent_id))
+    evidence_correlated.set((await conn.execute(correlated)).scalar_one())
     detections.clear()
     holds = escalations.c.fell_at.is_(None)
     query = select(escalations.c.detector, holds.label("holds"), func.count())

@@ -7,6 +7,8 @@ from fastapi import FastAPI
 
 from services.incidents.catalog import api as catalog
 from services.incidents.changes import api as changes
+from services.incidents.correlations import api as correlations
+from services.incidents.correlations.consumers import subscription as correlating
 from services.incidents.incidents import api as incidents
 from services.incidents.incidents import steps_api as steps
 from services.incidents.incidents.consumers import SUBSCRIPTION
@@ -54,7 +56,8 @@ def create_app(
         changes.router,
         mappings.router,
         silences.router,
-        router_of(NAME, [SUBSCRIPTION]),
+        correlations.router,
+        router_of(NAME, [SUBSCRIPTION, correlating(clock)]),
     ]
     first = partial(hot_first, routes=[route for some in hot for route in some.routes])
     app = create_service(NAME, "Incidents", db, routers, clock, first=first)

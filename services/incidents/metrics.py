@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.catalog.domain import UNASSIGNED
 from services.incidents.incidents.incident import OPEN_STATES
-from services.incidents.incidents.store import incidents
+from services.incidents.incidents.store import CHILD, incidents
 from services.incidents.signals.store import signals
 
 ingest_accepted = Counter(
@@ -35,6 +35,11 @@ signals_stored = Gauge("signals_stored", "Signals stored, without their repeats.
 incidents_open = Gauge("incidents_open", "Incidents open, acknowledged or mitigated.", ["severity"])
 incidents_silenced = Gauge(
     "incidents_silenced", "Incidents all of which fell into silences, open or over."
+)
+incidents_correlated = Gauge(
+    "incidents_correlated",
+    "Incidents that are part of another, by the rule that says so.",
+    ["rule"],
 )
 incidents_unassigned = Gauge(
     "incidents_unassigned", "Incidents whose service the catalog doesn't know."
@@ -68,6 +73,10 @@ async def measure(conn: AsyncConnection) -> None:
     incidents_silenced.set(sum(row.silenced for row in rows.values()))
     _raise(incidents_resolved, sum(row.resolutions for row in rows.values()))
     _raise(incidents_reopened, sum(row.reopenings for row in rows.values()))
+    incidents_correlated.clear()
+    by_rule = select(incidents.c.correlated_by, func.count()).where(CHILD)
+    for rule, count in await conn.execute(by_rule.group_by(incidents.c.correlated_by)):
+        incidents_correlated.labels(rule).set(count)
     stored = (await conn.execute(select(func.count()).select_from(signals))).scalar_one()
     signals_stored.set(stored)
 

@@ -2,6 +2,8 @@
 
 from services.incidents import metrics
 from services.incidents.app import NAME
+from services.incidents.correlations import settling
+from services.incidents.correlations.consumers import subscription as correlations
 from services.incidents.incidents.adoption import adopt, waiting
 from services.incidents.incidents.consumers import SUBSCRIPTION
 from services.incidents.settings import IncidentsSettings
@@ -22,6 +24,7 @@ from shared.upkeep import Upkeep
 EXPIRY_SECONDS = 5
 SILENCES_SECONDS = 5
 ADOPTION_SECONDS = 5
+CORRELATIONS_SECONDS = 5
 GAUGES_SECONDS = 10
 
 
@@ -51,6 +54,10 @@ def jobs(
         while await silencing.review(db, chosen, clock()) == silencing.BATCH:
             continue
 
+    async def settle_due() -> None:
+        while await settling.settle_due(db, clock()) == settling.BATCH:
+            continue
+
     async def adopt_some() -> None:
         request = new_id("req")
         async with db.read() as conn:
@@ -69,6 +76,10 @@ def jobs(
         f"{NAME}.consumer": lambda beat: consume_forever(
             db, bus, SUBSCRIPTION, beat, kept.dead_letters_in_a_row
         ),
+        f"{NAME}.correlating": lambda beat: consume_forever(
+            db, bus, correlations(clock), beat, kept.dead_letters_in_a_row
+        ),
+        f"{NAME}.correlations": every(CORRELATIONS_SECONDS, settle_due),
         f"{NAME}.pruning": lambda beat: prune_forever(db, kept, beat),
         f"{NAME}.expiry": expire_all,
         f"{NAME}.silences": every(SILENCES_SECONDS, review_silenced),

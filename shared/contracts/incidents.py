@@ -94,6 +94,30 @@ class IncidentUnsilenced(IncidentEvent):
     """When it began: as of then it counts."""
 
 
+class IncidentCorrelated(IncidentEvent):
+    """It is part of another incident: a child, which counts for nothing while it is one.
+
+    `at` is when it began. Said again when its parent, or the rule, is another.
+    """
+
+    TYPE: ClassVar[str] = "groundswell.incident.correlated.v1"
+    parent_id: str
+    rule: str
+    why: str
+    """One sentence, for people."""
+
+
+class IncidentUncorrelated(IncidentEvent):
+    """It is no part of another after all: it counts like any other, from its beginning on.
+
+    `at` is when it began.
+    """
+
+    TYPE: ClassVar[str] = "groundswell.incident.uncorrelated.v1"
+    was_parent_id: str
+    was_rule: str
+
+
 class IncidentAcknowledged(IncidentEvent):
     """Somebody has seen it and is on it."""
 
@@ -183,6 +207,8 @@ EVENTS: tuple[type[Contract], ...] = (
     IncidentRedated,
     IncidentSilenced,
     IncidentUnsilenced,
+    IncidentCorrelated,
+    IncidentUncorrelated,
     IncidentAcknowledged,
     IncidentAssigned,
     IncidentSeverityChanged,

@@ -47,6 +47,12 @@ def story(rng: random.Random, incident_id: str, first: float, last: float) -> li
         add(incidents.IncidentUnsilenced, later(30), **said_again)
         hushed = False
     if rng.random() < 0.2:
+        said_why = {"rule": "storm", "why": "By rule storm, it shares much."}
+        add(incidents.IncidentCorrelated, at, parent_id="inc_other", **said_why)
+        if rng.random() < 0.5:
+            was = {"was_parent_id": "inc_other", "was_rule": "storm"}
+            add(incidents.IncidentUncorrelated, at, **was)
+    if rng.random() < 0.2:
         add(incidents.IncidentSeverityChanged, later(9), severity="high", was=severity)
     if rng.random() < 0.2:
         customers = rng.randrange(900)

@@ -31,6 +31,7 @@ MOST_HITS = {
     "command.answered_before": 4,
     "expiry.": 2,
     "silences.": 2,
+    "correlations.settled": 2,
     "wake.": 2,
     "adoption.": 4,
     "review.outcome_saved": 3,

@@ -141,6 +141,23 @@ def silenced(teller: Teller) -> Step:
     yield [_posted([_alert(service, "Quiet", now - timedelta(seconds=5))])]
 
 
+def correlated(teller: Teller) -> Step:
+    """A rule is put about what fired already, and more of the same alert fires."""
+    now, service = utc_now(), f"storm-{uuid.uuid4().hex[:12]}"
+    alerts = [_alert(service, f"Storm{n}", now - timedelta(seconds=60 - n)) for n in range(4)]
+    yield [_posted(alerts[:3])]
+    rule = {
+        "matchers": [{"label": "service", "value": service}],
+        "by": ["service"],
+        "within_seconds": 60,
+        "span_seconds": 600,
+        "at_least": teller.chance.choice([2, 3]),
+        "since": rfc3339(now - timedelta(hours=1)),
+    }
+    yield [Ask("/v1/correlations/storm", rule, method="PUT")]
+    yield [_posted(alerts[3:])]
+
+
 def incident(teller: Teller) -> Step:
     """A person opens an incident and sees it through, asking the same thing twice on the way."""
     mark = f"mark-{uuid.uuid4().hex}"
@@ -244,6 +261,7 @@ STEPS: dict[str, Callable[[Teller], Step]] = {
         resolved,
         expiring,
         silenced,
+        correlated,
         incident,
         feedback,
         recurring,
@@ -260,6 +278,7 @@ FOCUS: dict[str, tuple[str, ...]] = {
     "idempotency": ("incident", "feedback", "candidate"),
     "expiry": ("expiring",),
     "silences": ("silenced",),
+    "correlations": ("correlated",),
     "wake": ("snooze",),
     "adoption": ("adoption",),
     "review.outcome_saved": ("recurring",),

@@ -73,11 +73,14 @@ def _sorted(rows: Any) -> list[Natural]:
 def _incident(row: Row[Any], names: Names, stored: Stored) -> Natural:
     themes = {one.incident_id: one.theme_id for one in stored["incident_themes"]}
     silenced = row.silenced_by is not None
+    hidden = silenced or row.parent_id is not None
     return {
         **_picked(row, "source", "fingerprint", "external_ref", "title", "service", "product"),
         **_picked(row, "severity", "state", "opened_at", "resolved_at"),
         "silenced": silenced,
-        "theme": None if silenced else names.theme(themes.get(row.id)),
+        "parent": names.incidents.get(row.parent_id),
+        "correlated_by": row.correlated_by,
+        "theme": None if hidden else names.theme(themes.get(row.id)),
     }
 
 

@@ -22,6 +22,7 @@ from services.feedback.items.store import items as heard_items
 from services.feedback.outcomes.store import outcomes
 from services.feedback.themes.store import themes
 from services.incidents.catalog.store import services as catalog
+from services.incidents.correlations import consumers as correlations_consumers
 from services.incidents.incidents import consumers as incidents_consumers
 from services.incidents.incidents.episodes import episodes
 from services.incidents.incidents.store import incidents, timeline
@@ -47,7 +48,7 @@ Rows = Sequence[Row[Any]]
 SERVICES = ("incidents", "feedback", "roadmap")
 
 SUBSCRIPTIONS: Mapping[str, tuple[Subscription, ...]] = {
-    "incidents": (incidents_consumers.SUBSCRIPTION,),
+    "incidents": (incidents_consumers.SUBSCRIPTION, correlations_consumers.subscription()),
     "feedback": feedback_consumers.subscriptions(utc_now),
     "roadmap": (roadmap_consumers.SUBSCRIPTION,),
 }

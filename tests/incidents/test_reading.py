@@ -107,6 +107,7 @@ async def test_the_summary_counts(client: httpx.AsyncClient) -> None:
         "resolutions": 2,
         "reopenings": 2,
         "silenced": 0,
+        "correlated": 0,
         "by_severity": {"critical": 1, "high": 0, "medium": 1, "low": 1},
         "open_by_severity": {"critical": 1, "high": 0, "medium": 1, "low": 1},
     }

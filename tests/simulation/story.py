@@ -6,7 +6,7 @@ come to the same before, and after.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,6 +47,19 @@ SILENCES: tuple[dict[str, Any], ...] = (
     },
 )
 
+DAY = 24 * 60 * 60
+CORRELATIONS: Mapping[str, dict[str, Any]] = {
+    "one-service": {"by": ["service"], "within_seconds": DAY, "span_seconds": DAY},
+    "one-product": {
+        "matchers": [NOT_CRITICAL],
+        "by": ["product"],
+        "within_seconds": DAY // 4,
+        "span_seconds": DAY // 2,
+        "at_least": 3,
+    },
+}
+"""Rules by which, now and then, several alerts are one."""
+
 BLANK = "   "
 """A title that no sender may state: the whole of its post is refused."""
 
@@ -70,7 +83,8 @@ class Story:
     first: tuple[Post, ...]
     second: tuple[Post, ...]
     silences: tuple[dict[str, Any], ...] = ()
-    """Made before anything is told."""
+    correlations: tuple[str, ...] = ()
+    """Both are made before anything is told."""
 
 
 def story(dice: random.Random) -> Story:
@@ -83,7 +97,8 @@ def story(dice: random.Random) -> Story:
     second = [one for one in signals if (one.ends_at or one.starts_at) >= HALFTIME]
     told = _posts(dice, first), _posts(dice, second)
     silences = dice.sample(SILENCES, dice.randint(0, len(SILENCES)))
-    return Story(*told, tuple(silences))
+    correlations = dice.sample(sorted(CORRELATIONS), dice.randint(0, len(CORRELATIONS)))
+    return Story(*told, tuple(silences), tuple(correlations))
 
 
 def _alert(dice: random.Random, pain: str, number: int) -> list[Stated]:
@@ -154,6 +169,13 @@ async def register(client: httpx.AsyncClient, name: str, product: str) -> None:
 async def make_silences(client: httpx.AsyncClient, story: Story) -> None:
     for one in story.silences:
         answer = await client.post("/v1/silences", json=one)
+        assert answer.is_success, answer.text
+
+
+async def put_correlations(client: httpx.AsyncClient, story: Story) -> None:
+    for name in story.correlations:
+        body = {**CORRELATIONS[name], "since": rfc3339(BEGINS - timedelta(days=1))}
+        answer = await client.put(f"/v1/correlations/{name}", json=body)
         assert answer.is_success, answer.text
 
 

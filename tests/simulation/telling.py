@@ -22,6 +22,7 @@ from tests.simulation.story import (
     Story,
     decide,
     make_silences,
+    put_correlations,
     register,
     register_services,
 )
@@ -55,6 +56,7 @@ async def tell_plainly(world: World, story: Story) -> Told:
     teller = Teller(world, random.Random(0))
     await register_services(world.client("incidents"))
     await make_silences(world.client("incidents"), story)
+    await put_correlations(world.client("incidents"), story)
     halftime = await teller.plainly(story.first)
     await decide(world.client("roadmap"))
     await register(world.client("incidents"), LATE_SERVICE, "Insight")
@@ -66,6 +68,7 @@ async def tell_wildly(world: World, story: Story, dice: random.Random) -> Told:
     teller = Teller(world, dice)
     await register_services(world.client("incidents"))
     await make_silences(world.client("incidents"), story)
+    await put_correlations(world.client("incidents"), story)
     halftime = await teller.wildly(story.first)
     await decide(world.client("roadmap"))
     await register(world.client("incidents"), LATE_SERVICE, "Insight")

@@ -60,3 +60,4 @@ async def test_the_stories_are_worth_telling(empty: Path) -> None:
     assert any(one["returned"] for one in candidates)
     assert all(one["verdict"] for end in ends for one in end["items"])
     assert all(len(end["incidents"]) > 30 for end in ends)
+    assert any(one["parent"] for end in ends for one in end["incidents"])

@@ -25,6 +25,8 @@ from services.feedback import app as feedback_app
 from services.feedback import worker as feedback_worker
 from services.feedback.consumers import subscriptions
 from services.incidents import app as incidents_app
+from services.incidents.correlations import settling
+from services.incidents.correlations.consumers import subscription as correlations
 from services.incidents.incidents.adoption import adopt
 from services.incidents.incidents.consumers import SUBSCRIPTION as INCIDENTS_SUBSCRIPTION
 from services.incidents.settings import IncidentsSettings
@@ -169,7 +171,10 @@ class World:
 
     def subscriptions(self, name: str) -> tuple[Subscription, ...]:
         return {
-            "incidents": (INCIDENTS_SUBSCRIPTION,),
+            "incidents": (
+                INCIDENTS_SUBSCRIPTION,
+                correlations(self.machine.clock("incidents")),
+            ),
             "feedback": subscriptions(self.machine.clock("feedback")),
             "roadmap": (ROADMAP_SUBSCRIPTION,),
         }[name]
@@ -222,6 +227,7 @@ class World:
         else:
             await expire(service.db, IncidentsSettings(), clock())
             await silencing.review(service.db, IncidentsSettings(), clock())
+            await settling.settle_due(service.db, clock())
             async with service.db.begin() as conn:
                 await adopt(conn, Context(name, f"service:{name}", clock(), new_id("req")))
 

@@ -16,6 +16,12 @@ from tests.whole.system import System, eventually
 
 PRODUCT = "Checkout"
 SERVICE = "payments"
+RULE = {
+    "matchers": [{"label": "node", "value": "nobody's"}],
+    "by": ["node"],
+    "within_seconds": 60,
+    "span_seconds": 60,
+}
 DEAD_LETTER = "ded_replayed"
 LISTENING = ("incidents", "feedback", "roadmap")
 
@@ -111,6 +117,8 @@ def sow(system: System) -> Things:
 def _register(client: httpx.Client) -> None:
     for name in (SERVICE, "ledger"):
         answer = client.put(f"/v1/mappings/{name}", json={"title": {"const": "It fails"}})
+        assert answer.is_success, answer.text
+        answer = client.put(f"/v1/correlations/{name}", json=RULE)
         assert answer.is_success, answer.text
         answer = client.put(f"/v1/catalog/services/{name}", json={"product": PRODUCT, "tier": 1})
         assert answer.is_success, answer.text

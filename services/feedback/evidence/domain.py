@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from shared.contracts import Contract
 from shared.contracts.incidents import (
+    IncidentCorrelated,
     IncidentImpactAssessed,
     IncidentLinked,
     IncidentOpened,
@@ -16,6 +17,7 @@ from shared.contracts.incidents import (
     IncidentServiceAssigned,
     IncidentSeverityChanged,
     IncidentSilenced,
+    IncidentUncorrelated,
     IncidentUnsilenced,
 )
 
@@ -25,7 +27,8 @@ Number = TypeVar("Number", int, float)
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Evidence of one theme at a time: `theme_id` is None for what was unlinked from every theme, and
-    for an incident while it is `silenced`: that is kept up to date, and is evidence of nothing.
+    for an incident while it is `silenced` or part of another, its `parent_id`: that is kept up to date, and
+    is evidence of nothing.
 
     `ended_at` None: it goes on still. `severity_then` is what was known at its opening.
     `source_version` is the version of the source's last event that was taken in. `voice` and
@@ -55,6 +58,12 @@ class Entry:
     voice: str | None = None
     customer: str | None = None
     silenced: bool = False
+    parent_id: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Is it evidence of anything?"""
+        return not self.silenced and self.parent_id is None
 
 
 def opened(entry_id: str, event: IncidentOpened, version: int) -> Entry:
@@ -84,6 +93,8 @@ def opened(entry_id: str, event: IncidentOpened, version: int) -> Entry:
 # redated             ≥ at       at: when it began
 # silenced            –          silenced: it is evidence of nothing, from its opening on
 # unsilenced          –          not silenced: it is evidence, from its opening on
+# correlated          –          parent_id: it is evidence of nothing, from its opening on
+# uncorrelated        –          no parent_id: it is evidence, from its opening on
 # severity_changed    –          severity (severity_then stays as it was known at the opening)
 # impact_assessed     –          customers, revenue and hours, as far as they are stated
 # service_assigned    –          service, product, tier: the entry belongs to another theme then
@@ -102,6 +113,10 @@ def evolve(entry: Entry, event: Contract, version: int) -> Entry:
             changed = replace(entry, silenced=True)
         case IncidentUnsilenced():
             changed = replace(entry, silenced=False)
+        case IncidentCorrelated():
+            changed = replace(entry, parent_id=event.parent_id)
+        case IncidentUncorrelated():
+            changed = replace(entry, parent_id=None)
         case IncidentSeverityChanged():
             changed = replace(entry, severity=event.severity)
         case IncidentImpactAssessed():

@@ -50,11 +50,12 @@ evidence = Table(
     Column("alert_name", Text),
     Column("labels", Json, nullable=False),
     Column("silenced", Boolean, nullable=False),
+    Column("parent_id", Text),
     UniqueConstraint("kind", "source_id", name="evidence_source"),
     Index("evidence_theme", "theme_id", "at", "source_id"),
 )
-"""`theme_id` is null for what was unlinked from every theme or is silenced; `ended_at` for what still
-goes on."""
+"""`theme_id` is null for what was unlinked from every theme or counts for nothing, as what is silenced or
+a part of another; `ended_at` for what still goes on."""
 
 horizon = Table(
     "horizon",

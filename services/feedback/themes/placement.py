@@ -38,12 +38,13 @@ class _Batch:
     changed: dict[str, Context] = field(default_factory=dict[str, Context])
     """Incident id → the story of the last event that changed its entry."""
     moving: dict[str, str] = field(default_factory=dict[str, str])
-    """Incident id → the key of the theme it belongs to, for new, reassigned and unsilenced ones."""
+    """Incident id → the key of the theme it belongs to, for those that are new, reassigned, or
+    count again."""
     times: set[datetime] = field(default_factory=set[datetime])
     """When the changed evidence happened; of what was redated, both before and after. What is
-    silenced before and after isn't evidence."""
+    neither counted before nor after isn't evidence."""
     hidden: set[str] = field(default_factory=set[str])
-    """Incidents that were silenced at any time: what was of a theme then was taken from it, wherever
+    """Incidents that didn't count at any time: what was of a theme then was taken from it, wherever
     it goes later."""
     unknown: int = 0
 
@@ -89,9 +90,9 @@ def _fold(events: Sequence[Event], entries: dict[str, Entry], now: datetime) -> 
         if after is before:
             continue
         entries[data.incident_id] = after
-        batch.times |= {one.at for one in (before, after) if one is not None and not one.silenced}
+        batch.times |= {one.at for one in (before, after) if one is not None and one.counts}
         batch.changed[data.incident_id] = Context.following(event, service="feedback", now=now)
-        if after.silenced:
+        if not after.counts:
             batch.hidden.add(data.incident_id)
             batch.moving.pop(data.incident_id, None)
         elif _belongs_elsewhere(before, after):
@@ -100,7 +101,7 @@ def _fold(events: Sequence[Event], entries: dict[str, Entry], now: datetime) -> 
 
 
 def _belongs_elsewhere(before: Entry | None, after: Entry) -> bool:
-    if before is None or before.silenced:
+    if before is None or not before.counts:
         return True
     return (before.product, before.service) != (after.product, after.service)
 
@@ -131,7 +132,7 @@ async def _write(conn: AsyncConnection, batch: _Batch, as_of: datetime) -> dict[
     for incident_id, ctx in batch.changed.items():
         entry = batch.entries[incident_id]
         home = homes[batch.moving[incident_id]] if incident_id in batch.moving else entry.theme_id
-        if entry.silenced:
+        if not entry.counts:
             home = None
         placed = home != entry.theme_id
         if placed and entry.theme_id is not None:

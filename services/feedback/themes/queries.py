@@ -226,7 +226,7 @@ async def summary(conn: AsyncConnection, product: str | None) -> ThemesSummary:
     of_themes = select(themes.c.state, func.count().label("rows")).group_by(themes.c.state)
     of_rows = (
         select(evidence.c.kind, func.count().label("rows"))
-        .where(~evidence.c.silenced)
+        .where(~evidence.c.silenced, evidence.c.parent_id.is_(None))
         .group_by(evidence.c.kind)
     )
     if product is not None:

@@ -66,6 +66,10 @@ def _incident(road: Road) -> Iterator[Station]:
         if row["kind"] == "opened":
             where = f"{said['service']} of {said['product']}, {said['severity']}"
             text = f"opened: {said['title']} ({where})"
+        elif row["kind"] == "correlated":
+            text = f"part of {said['parent_id']}: {said['why']}"
+        elif row["kind"] == "uncorrelated":
+            text = f"no part of {said['was_parent_id']} any more"
         yield _station("incident", row["at"], road.get("incident", "id"), text, row["recorded_at"])
 
 

@@ -18,7 +18,12 @@ from services.incidents.incidents.domain import OpenIncident
 from services.incidents.incidents.importing import HistoryEntry, Imported, ImportIncident
 from services.incidents.incidents.incident import Incident, Link, State
 from services.incidents.incidents.queries import Filters
-from services.incidents.incidents.views import IncidentEntryView, IncidentView, shown
+from services.incidents.incidents.views import (
+    IncidentEntryView,
+    IncidentView,
+    ListedIncidentView,
+    shown,
+)
 from shared.context import Context
 from shared.contracts.incidents import IncidentOpened, IncidentReopened, IncidentResolved, Severity
 from shared.http import command
@@ -108,7 +113,7 @@ async def import_incidents(request: Request, body: IncidentImportBody, ctx: Writ
 
 @router.get(
     "/v1/incidents",
-    response_model=Page[IncidentView],
+    response_model=Page[ListedIncidentView],
     summary="List incidents, newest first",
     responses={200: {"content": {"text/csv": {}}}},
 )
@@ -130,6 +135,13 @@ async def list_incidents(
     silenced: Annotated[
         Literal["true", "false", "any"], Query(description="only those, none of those, or all")
     ] = "any",
+    parent: Annotated[
+        str | None, Query(max_length=200, description="only what is a part of this incident")
+    ] = None,
+    top: Annotated[
+        Literal["true", "false", "any"],
+        Query(description="only what is part of no other incident, only what is, or all"),
+    ] = "any",
     sort: Annotated[
         Literal["opened", "updated"], Query(description="newest by opening, or by last change")
     ] = "opened",
@@ -137,7 +149,7 @@ async def list_incidents(
     cursor: Cursor = None,
     format: Annotated[Literal["json", "csv"] | None, Query()] = None,
     accept: Annotated[str, Header(max_length=500)] = "",
-) -> Page[IncidentView] | Response:
+) -> Page[ListedIncidentView] | Response:
     """As CSV with `format=csv` or `Accept: text/csv`; the header `X-Next-Cursor` leads on."""
     filters = Filters(
         states=state or (),
@@ -150,6 +162,8 @@ async def list_incidents(
         opened_before=opened_before,
         words=q,
         silenced=None if silenced == "any" else silenced == "true",
+        parent=parent,
+        top=None if top == "any" else top == "true",
     )
     async with db.read() as conn:
         page = await queries.list_incidents(conn, filters, sort=sort, limit=limit, cursor=cursor)

@@ -61,6 +61,20 @@ class Unsilence:
 
 
 @dataclass(frozen=True, slots=True)
+class Correlate:
+    """By a rule it is part of another incident; `why` is one sentence."""
+
+    parent_id: str
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uncorrelate:
+    """It is part of no other incident."""
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledge:
     at: datetime
     by: str
@@ -131,6 +145,8 @@ Command = (
     Redate
     | Silence
     | Unsilence
+    | Correlate
+    | Uncorrelate
     | Acknowledge
     | Mitigate
     | Resolve
@@ -183,6 +199,7 @@ def opened(command: OpenIncident) -> Entry:
 # reopen         –             –             –           open        open, by a person only
 # redate         another start: said in every state but closed; else "="
 # (un)silence    said in every state but closed when it isn't so already; else "="
+# (un)correlate  said in every state, closed too, when it isn't so already; else "="
 # severity, assignee, service, impact, link: said in every state when they differ, else "="
 # comment        said in every state
 def decide(incident: Incident, command: Command) -> list[Entry]:
@@ -190,7 +207,7 @@ def decide(incident: Incident, command: Command) -> list[Entry]:
 
     Raises a refusal that says what to do instead.
     """
-    if not isinstance(command, Redate | Silence | Unsilence):
+    if not isinstance(command, Redate | Silence | Unsilence | Correlate | Uncorrelate):
         _not_before(incident, command.at)
     match command:
         case Acknowledge() | Mitigate() | Resolve() | Close() | Reopen():
@@ -206,6 +223,8 @@ def decide(incident: Incident, command: Command) -> list[Entry]:
             return [Entry(event)] if another else []
         case Silence() | Unsilence():
             return _silenced(incident, command)
+        case Correlate() | Uncorrelate():
+            return _correlated(incident, command)
         case Comment(at, by, text):
             event = said.IncidentCommented(incident_id=incident.id, at=at, by=by)
             return [Entry(event, {"text": text})]
@@ -230,6 +249,23 @@ def _silenced(incident: Incident, command: Silence | Unsilence) -> list[Entry]:
         opened_at=incident.opened_at,
     )
     return [Entry(lifted)]
+
+
+def _correlated(incident: Incident, command: Correlate | Uncorrelate) -> list[Entry]:
+    """Which incidents are one changes nothing about any of them, so it may be said of a closed one."""
+    about: dict[str, Any] = {"incident_id": incident.id, "at": incident.opened_at}
+    if isinstance(command, Correlate):
+        same = (command.parent_id, command.rule) == (incident.parent_id, incident.correlated_by)
+        event = said.IncidentCorrelated(
+            **about, parent_id=command.parent_id, rule=command.rule, why=command.why
+        )
+        return [] if same else [Entry(event)]
+    if incident.parent_id is None or incident.correlated_by is None:
+        return []
+    over = said.IncidentUncorrelated(
+        **about, was_parent_id=incident.parent_id, was_rule=incident.correlated_by
+    )
+    return [Entry(over)]
 
 
 def _step(incident: Incident, command: Acknowledge | Mitigate | Resolve | Close | Reopen) -> Entry:

@@ -64,6 +64,10 @@ class Incident:
     reopenings: int = 0
     silenced_by: str | None = None
     """The silence that all of it fell into; None when any of it was to be heard."""
+    parent_id: str | None = None
+    """The incident that it is a part of; None when it stands by itself."""
+    correlated_by: str | None = None
+    """The rule that says so."""
     version: int = 1
 
     @property
@@ -121,6 +125,10 @@ def _changed(incident: Incident, event: IncidentEvent, *, by_hand: bool) -> dict
             return {"silenced_by": event.silenced_by}
         case said.IncidentUnsilenced():
             return {"silenced_by": None}
+        case said.IncidentCorrelated():
+            return {"parent_id": event.parent_id, "correlated_by": event.rule}
+        case said.IncidentUncorrelated():
+            return {"parent_id": None, "correlated_by": None}
         case said.IncidentAcknowledged():
             return {"state": "acknowledged", "acknowledged_at": at}
         case said.IncidentMitigated():

@@ -19,6 +19,7 @@ from services.incidents.incidents.views import (
     IncidentItemView,
     IncidentSummaryView,
     IncidentView,
+    ListedIncidentView,
 )
 from shared.contracts.incidents import Severity
 from shared.http.pages import Page, page_of
@@ -38,15 +39,33 @@ class Filters:
     opened_before: datetime | None = None
     words: str | None = None
     silenced: bool | None = None
+    parent: str | None = None
+    top: bool | None = None
+    """Those that are part of no other, or those that are."""
+
+
+_children = incidents.alias("children")
+_CHILDREN = (
+    select(func.count())
+    .where(_children.c.parent_id == incidents.c.id)
+    .correlate(incidents)
+    .scalar_subquery()
+    .label("children")
+)
 
 
 def view(row: Row[Any]) -> IncidentView:
     return IncidentView.model_validate(row)
 
 
+def listed(row: Row[Any]) -> ListedIncidentView:
+    return ListedIncidentView.model_validate(row)
+
+
 async def row_of(conn: AsyncConnection, incident_id: str) -> Row[Any]:
     """The incident's row. Raises IncidentUnknown."""
-    row = (await conn.execute(select(incidents).where(incidents.c.id == incident_id))).one_or_none()
+    query = select(incidents, _CHILDREN).where(incidents.c.id == incident_id)
+    row = (await conn.execute(query)).one_or_none()
     if row is None:
         raise IncidentUnknown(
             f"There is no incident {incident_id!r}; GET /v1/incidents lists them."
@@ -61,7 +80,7 @@ async def list_incidents(
     sort: Literal["opened", "updated"],
     limit: int,
     cursor: str | None,
-) -> Page[IncidentView]:
+) -> Page[ListedIncidentView]:
     """Incidents, newest first by when they were opened or when they last changed."""
     moment = incidents.c.opened_at if sort == "opened" else incidents.c.updated_at
     return await page_of(
@@ -70,12 +89,12 @@ async def list_incidents(
         [moment, incidents.c.id],
         limit=limit,
         cursor=cursor,
-        view=view,
+        view=listed,
     )
 
 
 def _filtered(conn: AsyncConnection, filters: Filters) -> Select[Any]:
-    query = select(incidents)
+    query = select(incidents, _CHILDREN)
     if filters.states:
         query = query.where(incidents.c.state.in_(filters.states))
     if filters.severities:
@@ -91,6 +110,11 @@ def _filtered(conn: AsyncConnection, filters: Filters) -> Select[Any]:
     if filters.silenced is not None:
         silenced = incidents.c.silenced_by.is_not(None)
         query = query.where(silenced if filters.silenced else ~silenced)
+    if filters.parent is not None:
+        query = query.where(incidents.c.parent_id == filters.parent)
+    if filters.top is not None:
+        by_itself = incidents.c.parent_id.is_(None)
+        query = query.where(by_itself if filters.top else ~by_itself)
     if filters.words is not None:
         query = query.where(search.matching(conn.dialect, filters.words))
     return query
@@ -162,6 +186,7 @@ async def summary(
         func.sum(incidents.c.resolutions).label("resolutions"),
         func.sum(incidents.c.reopenings).label("reopenings"),
         func.count(incidents.c.silenced_by).label("silenced"),
+        func.count(incidents.c.parent_id).label("correlated"),
         func.count().filter(incidents.c.resolutions > 0).label("resolved"),
         func.count().filter(incidents.c.reopenings > 0).label("reopened"),
     ).group_by(incidents.c.severity, "is_open")
@@ -186,6 +211,7 @@ async def summary(
         resolutions=sum(row.resolutions for row in rows),
         reopenings=sum(row.reopenings for row in rows),
         silenced=sum(row.silenced for row in rows),
+        correlated=sum(row.correlated for row in rows),
         by_severity=by_severity,
         open_by_severity=open_by_severity,
     )

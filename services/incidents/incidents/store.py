@@ -35,6 +35,7 @@ OPEN = text("state IN ('open', 'acknowledged', 'mitigated')")
 
 UNCLAIMED = text("product = 'unassigned'")
 SILENCED = text("silenced_by IS NOT NULL")
+CHILD = text("parent_id IS NOT NULL")
 
 incidents = Table(
     "incidents",
@@ -68,6 +69,8 @@ incidents = Table(
     Column("resolutions", Integer, nullable=False),
     Column("reopenings", Integer, nullable=False),
     Column("silenced_by", Text),
+    Column("parent_id", Text),
+    Column("correlated_by", Text),
     Column("version", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("incidents_by_opening", "opened_at", "id"),
@@ -87,6 +90,14 @@ incidents = Table(
     ),
     Index(
         "incidents_silenced", "opened_at", "id", sqlite_where=SILENCED, postgresql_where=SILENCED
+    ),
+    Index(
+        "incidents_of_parent",
+        "parent_id",
+        "opened_at",
+        "id",
+        sqlite_where=CHILD,
+        postgresql_where=CHILD,
     ),
     Index(
         "incidents_unclaimed", "claimed_service", sqlite_where=UNCLAIMED, postgresql_where=UNCLAIMED

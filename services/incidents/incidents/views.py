@@ -48,7 +48,17 @@ class IncidentView(View):
     reopenings: int
     silenced_by: str | None
     """The silence that all of it fell into. It counts for nothing, but all else is done to it."""
+    parent_id: str | None
+    """The incident that it is a part of: then it counts for nothing, but all else is done to it."""
+    correlated_by: str | None
+    """The rule that says so; `flapping` says that its alert had fired too often."""
     version: int
+
+
+class ListedIncidentView(IncidentView):
+    """An incident, and how many are a part of it."""
+
+    children: int
 
 
 class IncidentItemView(View):
@@ -62,7 +72,7 @@ class IncidentItemView(View):
     delivered_at: datetime | None
 
 
-class IncidentDetailView(IncidentView):
+class IncidentDetailView(ListedIncidentView):
     """An incident, with what its signals, its theme and the roadmap say."""
 
     episodes: int
@@ -106,6 +116,8 @@ class IncidentSummaryView(View):
     reopenings: int
     silenced: int
     """Of `incidents`, those that fell into a silence."""
+    correlated: int
+    """Of `incidents`, those that are a part of another."""
     by_severity: dict[Severity, int]
     open_by_severity: dict[Severity, int]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from services.incidents.incidents import queries as incidents
-from services.incidents.incidents.views import IncidentDetailView, IncidentSummaryView, IncidentView
+from services.incidents.incidents.views import IncidentDetailView, IncidentSummaryView
 from services.incidents.signals import queries
 from services.incidents.signals.queries import SignalView
 from shared.context import Context
@@ -34,10 +34,11 @@ async def read_incident(
 ) -> IncidentDetailView:
     """With its theme and the roadmap item that deals with it, once other services have said so."""
     async with db.read() as conn:
-        incident = IncidentView.model_validate(await incidents.row_of(conn, incident_id))
+        incident = incidents.listed(await incidents.row_of(conn, incident_id))
         counted = await queries.count_of(conn, incident_id)
-        # What is silenced is evidence of no theme, though it may have been before.
-        theme_id = None if incident.silenced_by else await incidents.theme_of(conn, incident_id)
+        # What is silenced, or a part of another, is evidence of no theme, though it may have been.
+        hidden = incident.silenced_by or incident.parent_id
+        theme_id = None if hidden else await incidents.theme_of(conn, incident_id)
         detail = IncidentDetailView(
             **dict(incident),
             episodes=await incidents.episodes_of(conn, incident_id),

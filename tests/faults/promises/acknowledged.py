@@ -77,8 +77,8 @@ def stored_once(fates: Mapping[Sent, Fate], stored: Stored) -> Iterator[Violatio
 
 
 def _is_unplaced(row: Row[Any]) -> bool:
-    """Of no theme, though no silence keeps it from one."""
-    return row.theme_id is None and not row.silenced
+    """Of no theme, though neither a silence nor a parent keeps it from one."""
+    return row.theme_id is None and not row.silenced and row.parent_id is None
 
 
 def _followed(fate: Fate, row: Row[Any], trail: Trail, about: str) -> Iterator[Violation]:

@@ -101,12 +101,13 @@ def evidence(stored: Stored) -> Iterator[Violation]:
             "tier": incident.tier,
             "linked": bool(incident.links),
             "silenced": incident.silenced_by is not None,
+            "parent_id": incident.parent_id,
             "source_version": max((e.version for e in entries if e.kind in TAKEN_IN), default=0),
         }
         yield from _differs(row.id, f"incident {incident.id} has", expected, row)
-        if row.silenced:
+        if row.silenced or row.parent_id is not None:
             if row.theme_id is not None:
-                yield Violation("S4", incident.id, f"is silenced, and evidence of {row.theme_id}")
+                yield Violation("S4", incident.id, f"counts not, and is evidence of {row.theme_id}")
         elif placed.get(incident.id) != row.theme_id:
             what = (
                 f"is shown with theme {placed.get(incident.id)} and is evidence of {row.theme_id}"

@@ -1,0 +1,1 @@
+"""Correlations: which incidents are one, by rules that are data: a parent and its children."""
