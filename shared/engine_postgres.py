@@ -106,12 +106,12 @@ class Quick:
         try:
             await _say(driver, self._begin)
             result = await work(conn)
-            # failpoint: database.committing
+            # failpoint: quick.committing
             await _say(driver, "COMMIT")
         except BaseException:
             await self._roll_back(conn, driver)
             raise
-        # failpoint: database.committed
+        # failpoint: quick.committed
         return result
 
     async def _roll_back(self, conn: AsyncConnection, driver: Any) -> None:

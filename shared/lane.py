@@ -20,13 +20,15 @@ class Lane:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._thread = ThreadPoolExecutor(1, "sqlite")
+        self._thread: ThreadPoolExecutor | None = None
         self._conn: Connection | None = None
 
     async def hop(
         self, work: Callable[Given, Result], *args: Given.args, **named: Given.kwargs
     ) -> Result:
         """Do it in the thread. Whoever is cancelled meanwhile doesn't wait for what has begun."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "sqlite")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: work(*args, **named))
 
@@ -51,8 +53,8 @@ class Lane:
         """Run the work from BEGIN to COMMIT."""
         with self.connection.begin():
             result = _finished(work(Inline(self.connection)))
-            # failpoint: database.committing
-        # failpoint: database.committed
+            # failpoint: lane.committing
+        # failpoint: lane.committed
         return result  # noqa: RET504  failpoints stand between
 
     def forget(self) -> None:
@@ -62,8 +64,11 @@ class Lane:
             conn.close()
 
     async def close(self) -> None:
-        await self.hop(self.forget)
-        self._thread.shutdown()
+        """Close the connection and end the thread; whoever asks again gets both anew."""
+        if self._thread is not None:
+            await self.hop(self.forget)
+            thread, self._thread = self._thread, None
+            thread.shutdown()
 
 
 class Hopping:

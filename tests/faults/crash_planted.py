@@ -15,7 +15,7 @@ from shared.bus.bus import Bus, Consumer
 from shared.bus.embedded import EmbeddedBus, EmbeddedConsumer
 from shared.bus.kafka import KafkaBus
 from shared.bus.kafka_consumer import KafkaConsumer
-from shared.database import Database
+from shared.database import Database, Work
 from shared.envelope import Record
 
 COMMIT_LATER_SECONDS = 0.03
@@ -51,7 +51,12 @@ def commit_after_the_answer() -> None:
         else:
             _later(COMMIT_LATER_SECONDS, lambda: transaction.__aexit__(None, None, None))
 
+    async def write(self: Database, work: Work[Any]) -> Any:
+        async with self.begin() as conn:
+            return await work(conn)
+
     Database.begin = begin  # type: ignore[method-assign]
+    Database.write = write  # type: ignore[method-assign]
 
 
 def send_without_waiting() -> None:

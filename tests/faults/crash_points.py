@@ -10,7 +10,7 @@ AT_BIRTH = ("migrations.begun", "migrations.half_way", "migrations.upgraded", "s
 """Failpoints that only empty data lead to: such a point begins a chain of its own."""
 
 ONLY: Mapping[str, tuple[str, ...]] = {
-    "embedded": ("shared/bus/embedded.py", "shared/engine_sqlite.py"),
+    "embedded": ("shared/bus/embedded.py", "shared/engine_sqlite.py", "shared/lane.py"),
     "distributed": (
         "shared/bus/kafka.py",
         "shared/bus/kafka_client.py",

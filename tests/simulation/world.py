@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import structlog
@@ -42,7 +42,7 @@ from shared.bus.bus import Bus, Consumer
 from shared.clock import Clock
 from shared.consumer import Subscription, consume_batch
 from shared.context import Context
-from shared.database import Database, DatabaseUnavailable, sqlite_url
+from shared.database import Database, DatabaseUnavailable, Work, sqlite_url
 from shared.ids import new_id
 from shared.migrations import upgrade
 from tests.conftest import signed_in
@@ -97,6 +97,10 @@ class BreakableDatabase(Database):
                     pass
         if breaks == "after":
             raise Died
+
+    async def write(self, work: Work[Any]) -> Any:
+        async with self.begin() as conn:
+            return await work(conn)
 
 
 class LossyTransport(httpx.AsyncBaseTransport):
