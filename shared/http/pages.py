@@ -36,6 +36,11 @@ class Page(View, Generic[Item]):
 class InvalidCursor(Invalid):
     """The cursor was not made by this list."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "This cursor is not one of ours; leave it out to begin at the first page."
+        )
+
 
 async def page_of(
     conn: AsyncConnection,
@@ -68,9 +73,7 @@ def _encode(row: Row[Any], sort: Sequence[ColumnElement[Any]]) -> str:
 
 
 def _decode(cursor: str, sort: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-    wrong = InvalidCursor(
-        "This cursor is not one of ours; leave it out to begin at the first page."
-    )
+    wrong = InvalidCursor()
     try:
         plain: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         keys = [_key(one) for one in plain] if isinstance(plain, list) else []  # pyright: ignore[reportUnknownVariableType]

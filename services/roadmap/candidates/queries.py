@@ -1,9 +1,10 @@
 """Reads of candidates, straight from SQL to the answer."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, case, func, select, tuple_
+from sqlalchemy import Row, Select, bindparam, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.roadmap.candidates.domain import CandidateState
@@ -14,11 +15,19 @@ from services.roadmap.scores.score import Score
 from shared.contracts.feedback import EvidenceNumbersData, ReasonData
 from shared.contracts.roadmap import ItemState
 from shared.http.fields import View
-from shared.http.pages import Page, page_of
+from shared.http.pages import InvalidCursor, Page, page_of
 
 CandidateSort = Literal["score", "raised"]
 
 MOST_DECISIONS = 200
+
+PASSED = "."
+"""Ends the number that a cursor begins with; no other part of a cursor has it."""
+
+MOST_DIGITS = 15
+
+BEYOND_BLOCKS = 2**31 - 1
+"""Comes before every block."""
 
 
 class CandidateView(View):
@@ -135,8 +144,15 @@ async def list_candidates(
     limit: int,
     cursor: str | None,
 ) -> Page[CandidateView]:
-    """Candidates, highest score first or raised last first."""
-    query = _ranked()
+    """Candidates, highest score first or raised last first. Raises InvalidCursor.
+
+    A list of all by score numbers its rows as it goes, and its cursor says how far it got: nobody
+    counts what other pages have shown. Every other list leaves some out, and counts them.
+    """
+    c = candidates.c
+    counts_on = sort == "score" and state in ("open", "any") and product is None and q is None
+    passed, after = _passed(cursor) if counts_on else (0, cursor)
+    query = select(candidates)
     if state != "any":
         query = query.where(candidates.c.state == state)
     if product is not None:
@@ -146,15 +162,22 @@ async def list_candidates(
             candidates.c.title.icontains(q, autoescape=True)
             | candidates.c.service.icontains(q, autoescape=True)
         )
-    c = candidates.c
     keys = [c.block, c.score] if sort == "score" else [c.raised_at]
-    order = [*keys, c.candidate_id]
-    return await page_of(conn, query, order, limit=limit, cursor=cursor, view=_view)
+    found = await page_of(
+        conn, query, [*keys, c.candidate_id], limit=limit, cursor=after, view=lambda row: row
+    )
+    shown = [row.candidate_id for row in found.items if row.state == "open"]
+    places = _numbered(shown, passed) if counts_on else await _places(conn, shown)
+    following = found.next
+    if counts_on and following is not None:
+        following = f"{passed + len(shown)}{PASSED}{following}"
+    items = [CandidateView(**_fields(row, places.get(row.candidate_id))) for row in found.items]
+    return Page(items=items, next=following)
 
 
 async def candidate(conn: AsyncConnection, candidate_id: str) -> CandidateDetail:
     """One candidate with everything that explains it. Raises CandidateUnknown."""
-    query = _ranked().where(candidates.c.candidate_id == candidate_id)
+    query = select(candidates).where(candidates.c.candidate_id == candidate_id)
     row = (await conn.execute(query)).one_or_none()
     if row is None:
         raise _unknown(candidate_id)
@@ -163,8 +186,9 @@ async def candidate(conn: AsyncConnection, candidate_id: str) -> CandidateDetail
         .where(candidates.c.into_candidate_id == candidate_id)
         .order_by(candidates.c.candidate_id)
     )
+    places = await _places(conn, [candidate_id] if row.state == "open" else [])
     return CandidateDetail(
-        **_fields(row),
+        **_fields(row, places.get(candidate_id)),
         breakdown=row.scored,
         evidence=row.evidence,
         quiet_since=row.quiet_since,
@@ -220,30 +244,75 @@ async def summary(conn: AsyncConnection) -> CandidatesSummary:
     )
 
 
-def _ranked() -> Select[Any]:
-    """Candidates with their rank: how many open ones are ahead, found in the index, plus one."""
-    ahead, c = candidates.alias("ahead"), candidates.c
-    place = (
-        select(func.count() + 1)
-        .where(
-            ahead.c.state == "open",
-            tuple_(ahead.c.block, ahead.c.score, ahead.c.candidate_id)
-            > tuple_(c.block, c.score, c.candidate_id),
+def _passed(cursor: str | None) -> tuple[int, str | None]:
+    """How many open ones the pages before have shown, and where they ended."""
+    if cursor is None:
+        return 0, None
+    number, _, after = cursor.partition(PASSED)
+    if not (number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS):
+        raise InvalidCursor()
+    return int(number), after
+
+
+def _numbered(candidate_ids: Iterable[str], passed: int) -> dict[str, int]:
+    """The places of these, which follow each other and so many others."""
+    return {one: place for place, one in enumerate(candidate_ids, passed + 1)}
+
+
+async def _places(conn: AsyncConnection, candidate_ids: Sequence[str]) -> dict[str, int]:
+    """The places of these open candidates, any of them: counts what lies before each, once."""
+    if not candidate_ids:
+        return {}
+    rows = await conn.execute(_STEPS, {"ids": candidate_ids})
+    place, places = 0, {}
+    for candidate_id, step in rows:
+        place += step
+        places[candidate_id] = place
+    return places
+
+
+def _steps() -> Select[Any]:
+    """Open candidates `ids` by rank, each with how many places it is behind the one before."""
+    c, ahead = candidates.c, candidates.alias("ahead")
+    order = [c.block.desc(), c.score.desc(), c.candidate_id.desc()]
+    mine = (c.block, c.score, c.candidate_id)
+    ends = (BEYOND_BLOCKS, 0.0, "")
+    before = [func.lag(mine[n], 1, ends[n]).over(order_by=order) for n in range(3)]
+    names = ("block", "score", "id")
+    asked = (
+        select(
+            *[column.label(f"own_{name}") for column, name in zip(mine, names, strict=True)],
+            *[column.label(f"last_{name}") for column, name in zip(before, names, strict=True)],
         )
-        .correlate(candidates)
+        .where(c.candidate_id.in_(bindparam("ids", expanding=True)))
+        .subquery("asked")
+    )
+
+    def bound(which: str) -> Any:
+        # SQLite walks all columns of the index only if what they meet is no column's own value
+        of = asked.c
+        return tuple_(of[f"{which}_block"] + 0, of[f"{which}_score"] + 0.0, of[f"{which}_id"] + "")
+
+    key = tuple_(ahead.c.block, ahead.c.score, ahead.c.candidate_id)
+    step = (
+        select(func.count())
+        .select_from(ahead)
+        .where(ahead.c.state == "open", key >= bound("own"), key < bound("last"))
         .scalar_subquery()
     )
-    return select(candidates, case((c.state == "open", place)).label("rank"))
+    return select(asked.c.own_id, step).order_by(
+        asked.c.own_block.desc(), asked.c.own_score.desc(), asked.c.own_id.desc()
+    )
 
 
-def _view(row: Row[Any]) -> CandidateView:
-    return CandidateView(**_fields(row))
+_STEPS = _steps()
 
 
-def _fields(row: Row[Any]) -> dict[str, Any]:
+def _fields(row: Row[Any], rank: int | None) -> dict[str, Any]:
     named = {name: getattr(row, name) for name in _SHOWN}
     return named | {
         "id": row.candidate_id,
+        "rank": rank,
         "method": row.scored["method"],
         "unit": row.scored["unit"],
         "score_text": row.scored["text"],
@@ -252,7 +321,7 @@ def _fields(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-_MADE_UP = {"id", "method", "unit", "score_text", "evidence_total", "quiet"}
+_MADE_UP = {"id", "rank", "method", "unit", "score_text", "evidence_total", "quiet"}
 _SHOWN = [name for name in CandidateView.model_fields if name not in _MADE_UP]
 
 
