@@ -76,6 +76,7 @@ Index(
     "candidates_of_product",
     *[candidates.c[n] for n in ("product", "state", "block", "score", "candidate_id")],
 )
+Index("candidates_by_raising", candidates.c.raised_at, candidates.c.candidate_id)
 Index("candidates_by_age", candidates.c.state, candidates.c.raised_at, candidates.c.candidate_id)
 Index("candidates_by_theme", candidates.c.theme_id, candidates.c.decided_at)
 Index("candidates_to_wake", candidates.c.state, candidates.c.until)
