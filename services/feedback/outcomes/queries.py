@@ -149,7 +149,10 @@ async def summary(conn: AsyncConnection) -> OutcomesSummary:
 
 async def verdicts(conn: AsyncConnection, item_ids: Iterable[str]) -> dict[str, VerdictView]:
     """The newest verdict on each of these items (at most 200), by item id."""
-    query = select(outcomes).where(outcomes.c.item_id.in_(sorted(item_ids)))
+    wanted = sorted(item_ids)
+    if not wanted:
+        return {}
+    query = select(outcomes).where(outcomes.c.item_id.in_(wanted))
     return {
         row.item_id: VerdictView(
             outcome_id=row.id, verdict=row.verdict, final=row.final, text=row.text
