@@ -37,9 +37,7 @@ class InvalidCursor(Invalid):
     """The cursor was not made by this list."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "This cursor is not one of ours; leave it out to begin at the first page."
-        )
+        super().__init__("This cursor is not one of ours; leave it out to begin at the first page.")
 
 
 async def page_of(
