@@ -67,10 +67,15 @@ class Lane:
 
 
 class Hopping:
-    """What is used of SQLAlchemy's AsyncConnection, over a lane."""
+    """What is used of SQLAlchemy's AsyncConnection, over a lane.
 
-    def __init__(self, lane: Lane) -> None:
+    `begins_late`: BEGIN goes to the thread with the first statement. It is all the same to a reader:
+    SQLite takes its snapshot no sooner.
+    """
+
+    def __init__(self, lane: Lane, *, begins_late: bool = False) -> None:
         self._lane = lane
+        self._begins_late = begins_late
 
     @property
     def dialect(self) -> Any:
@@ -81,7 +86,8 @@ class Hopping:
         return self._lane.connection.info
 
     async def begin(self) -> None:
-        await self._lane.hop(lambda: self._lane.connection.begin())
+        if not self._begins_late:
+            await self._lane.hop(lambda: self._lane.connection.begin())
 
     async def commit(self) -> None:
         await self._lane.hop(lambda: self._lane.connection.commit())

@@ -64,6 +64,11 @@ async def page_of(
     return Page(items=[view(row) for row in rows[:limit]], next=following)
 
 
+def values_of(row: Row[Any]) -> dict[str, Any]:
+    """What the row holds, by column. Views are made of it quicker than of the row's attributes."""
+    return dict(zip(row._fields, row, strict=True))  # pyright: ignore[reportPrivateUsage]
+
+
 def _encode(row: Row[Any], sort: Sequence[ColumnElement[Any]]) -> str:
     keys = [row._mapping[column] for column in sort]  # pyright: ignore[reportPrivateUsage]
     plain = [{"t": rfc3339(key)} if isinstance(key, datetime) else key for key in keys]

@@ -21,7 +21,7 @@ from services.incidents.incidents.views import (
     IncidentView,
 )
 from shared.contracts.incidents import Severity
-from shared.http.pages import Page, page_of
+from shared.http.pages import Page, page_of, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Filters:
 
 
 def view(row: Row[Any]) -> IncidentView:
-    return IncidentView.model_validate(row)
+    return IncidentView.model_validate(values_of(row))
 
 
 async def row_of(conn: AsyncConnection, incident_id: str) -> Row[Any]:

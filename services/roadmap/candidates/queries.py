@@ -15,7 +15,7 @@ from services.roadmap.scores.score import Score
 from shared.contracts.feedback import EvidenceNumbersData, ReasonData
 from shared.contracts.roadmap import ItemState
 from shared.http.fields import View
-from shared.http.pages import InvalidCursor, Page, page_of
+from shared.http.pages import InvalidCursor, Page, page_of, values_of
 
 CandidateSort = Literal["score", "raised"]
 
@@ -171,7 +171,10 @@ async def list_candidates(
     following = found.next
     if counts_on and following is not None:
         following = f"{passed + len(shown)}{PASSED}{following}"
-    items = [CandidateView(**_fields(row, places.get(row.candidate_id))) for row in found.items]
+    items = [
+        CandidateView.model_validate(_fields(row, places.get(row.candidate_id)))
+        for row in found.items
+    ]
     return Page(items=items, next=following)
 
 
@@ -187,17 +190,14 @@ async def candidate(conn: AsyncConnection, candidate_id: str) -> CandidateDetail
         .order_by(candidates.c.candidate_id)
     )
     places = await _places(conn, [candidate_id] if row.state == "open" else [])
-    return CandidateDetail(
-        **_fields(row, places.get(candidate_id)),
-        breakdown=row.scored,
-        evidence=row.evidence,
-        quiet_since=row.quiet_since,
-        past=await _past(conn, row.previous_id),
-        item=await _item(conn, row.item_id),
-        merged=list((await conn.execute(merged)).scalars()),
-        decisions=await _decisions(conn, candidate_id),
-        correlation_id=row.correlation_id,
-    )
+    more = {
+        "breakdown": row.scored,
+        "past": await _past(conn, row.previous_id),
+        "item": await _item(conn, row.item_id),
+        "merged": list((await conn.execute(merged)).scalars()),
+        "decisions": await _decisions(conn, candidate_id),
+    }
+    return CandidateDetail.model_validate(_fields(row, places.get(candidate_id)) | more)
 
 
 async def history(
@@ -309,20 +309,17 @@ _STEPS = _steps()
 
 
 def _fields(row: Row[Any], rank: int | None) -> dict[str, Any]:
-    named = {name: getattr(row, name) for name in _SHOWN}
-    return named | {
-        "id": row.candidate_id,
+    values = values_of(row)
+    scored, evidence = values["scored"], values["evidence"]
+    return values | {
+        "id": values["candidate_id"],
         "rank": rank,
-        "method": row.scored["method"],
-        "unit": row.scored["unit"],
-        "score_text": row.scored["text"],
-        "evidence_total": row.evidence["total"] if row.evidence else 0,
-        "quiet": row.quiet_since is not None,
+        "method": scored["method"],
+        "unit": scored["unit"],
+        "score_text": scored["text"],
+        "evidence_total": evidence["total"] if evidence else 0,
+        "quiet": values["quiet_since"] is not None,
     }
-
-
-_MADE_UP = {"id", "rank", "method", "unit", "score_text", "evidence_total", "quiet"}
-_SHOWN = [name for name in CandidateView.model_fields if name not in _MADE_UP]
 
 
 async def _past(conn: AsyncConnection, previous_id: str | None) -> CandidatePast | None:
