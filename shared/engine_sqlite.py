@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from shared.columns import from_json, to_json
-from shared.lane import Hopping, Lane
+from shared.lane import Hopping, Lane, Looking
 
 AWAY = frozenset(
     {
@@ -74,6 +74,12 @@ class SqliteEngine:
         """The same, as one that statements are awaited from."""
         async with self.lane() as lane:
             yield cast("AsyncConnection", Hopping(lane, begins_late=self._readonly))
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[AsyncConnection]:
+        """The same, where each statement is a transaction of its own."""
+        async with self.lane() as lane:
+            yield cast("AsyncConnection", Looking(lane))
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncConnection]:

@@ -108,6 +108,24 @@ class Hopping:
         return await self._lane.hop(lambda: work(self._lane.connection, *args))
 
 
+class Looking:
+    """The same, where each statement goes to the thread and back once with its BEGIN and its end."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    @property
+    def dialect(self) -> Any:
+        return self._lane.connection.dialect
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> Any:
+        return await self._lane.hop(self._alone, statement, parameters)
+
+    def _alone(self, statement: Executable, parameters: Any) -> Any:
+        with self._lane.connection.begin():
+            return self._lane.execute(statement, parameters)
+
+
 class Inline:
     """The same within the thread, where nothing has to be waited for."""
 

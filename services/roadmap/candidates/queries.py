@@ -134,6 +134,13 @@ class CandidatesSummary(View):
     """Open ones of the fifty products that have the most."""
 
 
+def counts_on(
+    state: CandidateState | Literal["any"], product: str | None, q: str | None, sort: CandidateSort
+) -> bool:
+    """Does this list show every open candidate, by score? Then it is read with one statement."""
+    return sort == "score" and state in ("open", "any") and product is None and q is None
+
+
 async def list_candidates(
     conn: AsyncConnection,
     *,
@@ -150,8 +157,8 @@ async def list_candidates(
     counts what other pages have shown. Every other list leaves some out, and counts them.
     """
     c = candidates.c
-    counts_on = sort == "score" and state in ("open", "any") and product is None and q is None
-    passed, after = _passed(cursor) if counts_on else (0, cursor)
+    every = counts_on(state, product, q, sort)
+    passed, after = _passed(cursor) if every else (0, cursor)
     query = select(candidates)
     if state != "any":
         query = query.where(candidates.c.state == state)
@@ -167,9 +174,9 @@ async def list_candidates(
         conn, query, [*keys, c.candidate_id], limit=limit, cursor=after, view=lambda row: row
     )
     shown = [row.candidate_id for row in found.items if row.state == "open"]
-    places = _numbered(shown, passed) if counts_on else await _places(conn, shown)
+    places = _numbered(shown, passed) if every else await _places(conn, shown)
     following = found.next
-    if counts_on and following is not None:
+    if every and following is not None:
         following = f"{passed + len(shown)}{PASSED}{following}"
     items = [
         CandidateView.model_validate(_fields(row, places.get(row.candidate_id)))
