@@ -31,7 +31,8 @@ BEYOND_BLOCKS = 2**31 - 1
 
 
 class CandidateView(View):
-    """A candidate, as a list shows it. `rank` is its place among the open ones; 1 is the first."""
+    """A candidate, as a list shows it. `rank` is its place among the open ones; 1 is the first. A list
+    by score that leaves none of these out counts on from its first page, whatever changes meanwhile."""
 
     id: str
     theme_id: str | None
@@ -272,13 +273,13 @@ async def _places(conn: AsyncConnection, candidate_ids: Sequence[str]) -> dict[s
         return {}
     rows = await conn.execute(_STEPS, {"ids": candidate_ids})
     place, places = 0, {}
-    for candidate_id, step in rows:
-        place += step
-        places[candidate_id] = place
+    for row in rows:
+        place += row.step
+        places[row.own_id] = place
     return places
 
 
-def _steps() -> Select[Any]:
+def _steps() -> Select[Any, int]:
     """Open candidates `ids` by rank, each with how many places it is behind the one before."""
     c, ahead = candidates.c, candidates.alias("ahead")
     order = [c.block.desc(), c.score.desc(), c.candidate_id.desc()]
@@ -307,7 +308,7 @@ def _steps() -> Select[Any]:
         .where(ahead.c.state == "open", key >= bound("own"), key < bound("last"))
         .scalar_subquery()
     )
-    return select(asked.c.own_id, step).order_by(
+    return select(asked.c.own_id, step.label("step")).order_by(
         asked.c.own_block.desc(), asked.c.own_score.desc(), asked.c.own_id.desc()
     )
 
