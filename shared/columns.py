@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+import pydantic_core
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Text
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
 
@@ -48,6 +49,14 @@ Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 
 _encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def from_json(text: str) -> Any:
+    """How both engines read it: three times as fast as `json`, which reads what nests deeper."""
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def to_json(value: object) -> str:

@@ -81,6 +81,7 @@ class Database:
                 self._reader = SqliteEngine(
                     parsed, connections=READERS, readonly=True, busy_seconds=BUSY_SECONDS
                 )
+                self._glance = self._reader.look
             case "postgresql":
                 self.schema = engine_postgres.split(parsed)[1]
                 self._is_away = engine_postgres.is_away
@@ -89,6 +90,7 @@ class Database:
                 self._reader = engine_postgres.reader(
                     parsed, connections=READERS, busy_seconds=BUSY_SECONDS
                 )
+                self._glance = self._reader.execution_options(isolation_level="AUTOCOMMIT").connect
                 self._leaders = engine_postgres.leaders(
                     parsed, connections=LEADERS, busy_seconds=BUSY_SECONDS
                 )
@@ -145,6 +147,16 @@ class Database:
         """One consistent snapshot to read from; writing raises. Raises DatabaseUnavailable."""
         with _naming_what_is_away(self._is_away, writing=False):
             async with self._reader.connect() as conn, _transaction(conn):
+                yield conn
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[AsyncConnection]:
+        """To read with one statement, which sees one snapshot without a transaction around it.
+
+        Several may see different ones: use `read` for these. Raises DatabaseUnavailable.
+        """
+        with _naming_what_is_away(self._is_away, writing=False):
+            async with self._glance() as conn:
                 yield conn
 
     @asynccontextmanager

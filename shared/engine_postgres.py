@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateSchema
 
-from shared.columns import to_json
+from shared.columns import from_json, to_json
 
 CONNECT_SECONDS = 5
 GRACE_SECONDS = 5
@@ -225,6 +225,7 @@ def _engine(
         pool_timeout=busy_seconds,
         hide_parameters=True,  # an error that is logged must not quote what people sent
         json_serializer=to_json,
+        json_deserializer=from_json,
         **options,
         connect_args={
             "timeout": CONNECT_SECONDS,

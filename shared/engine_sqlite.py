@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
-from shared.columns import to_json
-from shared.lane import Hopping, Lane
+from shared.columns import from_json, to_json
+from shared.lane import Hopping, Lane, Looking
 
 AWAY = frozenset(
     {
@@ -48,8 +48,10 @@ class SqliteEngine:
             connect_args={"check_same_thread": False},
             hide_parameters=True,  # an error that is logged must not quote what people sent
             json_serializer=to_json,
+            json_deserializer=from_json,
         )
         _prepared(self.sync_engine, readonly=readonly, busy_seconds=busy_seconds)
+        self._readonly = readonly
         self._busy_seconds = busy_seconds
         self._lanes = [Lane(self.sync_engine) for _ in range(connections)]
         self._free = [*self._lanes]
@@ -71,7 +73,13 @@ class SqliteEngine:
     async def connect(self) -> AsyncGenerator[AsyncConnection]:
         """The same, as one that statements are awaited from."""
         async with self.lane() as lane:
-            yield cast("AsyncConnection", Hopping(lane))
+            yield cast("AsyncConnection", Hopping(lane, begins_late=self._readonly))
+
+    @asynccontextmanager
+    async def look(self) -> AsyncGenerator[AsyncConnection]:
+        """The same, where each statement is a transaction of its own."""
+        async with self.lane() as lane:
+            yield cast("AsyncConnection", Looking(lane))
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncConnection]:

@@ -72,10 +72,15 @@ class Lane:
 
 
 class Hopping:
-    """What is used of SQLAlchemy's AsyncConnection, over a lane."""
+    """What is used of SQLAlchemy's AsyncConnection, over a lane.
 
-    def __init__(self, lane: Lane) -> None:
+    `begins_late`: BEGIN goes to the thread with the first statement. It is all the same to a reader:
+    SQLite takes its snapshot no sooner.
+    """
+
+    def __init__(self, lane: Lane, *, begins_late: bool = False) -> None:
         self._lane = lane
+        self._begins_late = begins_late
 
     @property
     def dialect(self) -> Any:
@@ -86,7 +91,8 @@ class Hopping:
         return self._lane.connection.info
 
     async def begin(self) -> None:
-        await self._lane.hop(lambda: self._lane.connection.begin())
+        if not self._begins_late:
+            await self._lane.hop(lambda: self._lane.connection.begin())
 
     async def commit(self) -> None:
         await self._lane.hop(lambda: self._lane.connection.commit())
@@ -105,6 +111,24 @@ class Hopping:
 
     async def run_sync(self, work: Callable[..., Result], *args: Any) -> Result:
         return await self._lane.hop(lambda: work(self._lane.connection, *args))
+
+
+class Looking:
+    """The same, where each statement goes to the thread and back once with its BEGIN and its end."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    @property
+    def dialect(self) -> Any:
+        return self._lane.connection.dialect
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> Any:
+        return await self._lane.hop(self._alone, statement, parameters)
+
+    def _alone(self, statement: Executable, parameters: Any) -> Any:
+        with self._lane.connection.begin():
+            return self._lane.execute(statement, parameters)
 
 
 class Inline:

@@ -36,6 +36,9 @@ class Page(View, Generic[Item]):
 class InvalidCursor(Invalid):
     """The cursor was not made by this list."""
 
+    def __init__(self) -> None:
+        super().__init__("This cursor is not one of ours; leave it out to begin at the first page.")
+
 
 async def page_of(
     conn: AsyncConnection,
@@ -61,6 +64,11 @@ async def page_of(
     return Page(items=[view(row) for row in rows[:limit]], next=following)
 
 
+def values_of(row: Row[Any]) -> dict[str, Any]:
+    """What the row holds, by column. Views are made of it quicker than of the row's attributes."""
+    return dict(zip(row._fields, row, strict=True))  # pyright: ignore[reportPrivateUsage]
+
+
 def _encode(row: Row[Any], sort: Sequence[ColumnElement[Any]]) -> str:
     keys = [row._mapping[column] for column in sort]  # pyright: ignore[reportPrivateUsage]
     plain = [{"t": rfc3339(key)} if isinstance(key, datetime) else key for key in keys]
@@ -68,9 +76,7 @@ def _encode(row: Row[Any], sort: Sequence[ColumnElement[Any]]) -> str:
 
 
 def _decode(cursor: str, sort: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-    wrong = InvalidCursor(
-        "This cursor is not one of ours; leave it out to begin at the first page."
-    )
+    wrong = InvalidCursor()
     try:
         plain: Any = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         keys = [_key(one) for one in plain] if isinstance(plain, list) else []  # pyright: ignore[reportUnknownVariableType]

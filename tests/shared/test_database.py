@@ -1,6 +1,7 @@
 """What the database promises, once for each engine. What only servers can do: test_postgres.py."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -162,15 +163,16 @@ async def test_a_cancelled_transaction_leaves_nothing_and_gives_its_turn_back(
 
 
 async def test_a_reader_can_not_write(db: Database) -> None:
-    with pytest.raises(DBAPIError) as caught:
-        async with db.read() as conn:
-            await conn.execute(insert(things).values(name="a"))
-    assert not isinstance(caught.value, UNAVAILABLE)
+    for session in (db.read, db.look):
+        with pytest.raises(DBAPIError) as caught:
+            async with session() as conn:
+                await conn.execute(insert(things).values(name="a"))
+        assert not isinstance(caught.value, UNAVAILABLE)
 
 
 async def test_a_mistake_of_ours_is_not_called_an_outage(db: Database) -> None:
     for wrong in ("SELECT nothing FROM nowhere", "SELEC"):
-        for session in (db.begin, db.read):
+        for session in (db.begin, db.read, db.look):
             with pytest.raises(DBAPIError) as caught:
                 async with session() as conn:
                     await conn.execute(text(wrong))
@@ -195,12 +197,30 @@ async def test_a_reader_sees_one_snapshot(db: Database) -> None:
         assert len((await reader.execute(select(things))).all()) == 1
 
 
+async def test_each_statement_of_a_look_sees_what_is_committed_and_reads_are_whole_after_it(
+    db: Database,
+) -> None:
+    for name in "abcde":  # more than there are connections: each has looked, and then reads
+        async with db.look() as looker:
+            before = len((await looker.execute(select(things))).all())
+            async with db.begin() as writer:
+                await writer.execute(insert(things).values(name=name))
+            assert len((await looker.execute(select(things))).all()) == before + 1
+    for name in "fghij":
+        async with db.read() as reader:
+            before = (await reader.execute(select(things))).all()
+            async with db.begin() as writer:
+                await writer.execute(insert(things).values(name=name))
+            assert (await reader.execute(select(things))).all() == before
+
+
 JSON: list[Any] = [
     {"ü": [1, None, 2.5, True], "a": {}, "": ""},
     {"z": 1, "a": 2},
     [2**63, -(2**70), 1e300, 1e16, 5e-324, -0.0, 0.1],
     "a\u0000b",
     "\u2028 \U0001f600 ' \" \\",
+    json.loads("[" * 300 + "]" * 300),
     None,
 ]
 

@@ -88,13 +88,17 @@ async def list_feedback(
     """Feedback, newest first."""
     query = _said()
     for column, wanted in (
-        (themes.c.id, asked.theme_id),
         (feedback.c.kind, asked.kind),
         (feedback.c.product, asked.product),
         (feedback.c.author, asked.author),
     ):
         if wanted is not None:
             query = query.where(column == wanted)
+    if asked.theme_id is not None:
+        placed = select(evidence.c.source_id).where(
+            evidence.c.theme_id == asked.theme_id, evidence.c.kind == "feedback"
+        )
+        query = query.where(feedback.c.id.in_(placed))
     if asked.voter is not None:
         mine = select(votes.c.feedback_id).where(votes.c.voter == asked.voter)
         query = query.where(feedback.c.id.in_(mine))

@@ -151,6 +151,8 @@ class Dealing:
 async def dealings(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, Dealing]:
     """What is done about each of these themes (at most 200)."""
     wanted = sorted(set(theme_ids))
+    if not wanted:
+        return {}
     query = (
         select(candidates)
         .where(candidates.c.theme_id.in_(wanted), candidates.c.state != WITHDRAWN)

@@ -33,7 +33,7 @@ async def list_outcomes(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[OutcomeView]:
-    async with db.read() as conn:
+    async with db.look() as conn:
         return await queries.list_outcomes(
             conn, item_id=item_id, theme_id=theme_id, verdict=verdict, limit=limit, cursor=cursor
         )

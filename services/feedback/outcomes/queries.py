@@ -14,7 +14,7 @@ from services.feedback.outcomes.store import outcome_themes, outcome_versions, o
 from services.feedback.themes.store import themes
 from shared.contracts.feedback import Verdict
 from shared.http.fields import View
-from shared.http.pages import Page, page_of
+from shared.http.pages import Page, page_of, values_of
 
 
 class VerdictView(View):
@@ -94,7 +94,7 @@ class Calibration(View):
 
 
 def view(row: Row[Any]) -> OutcomeView:
-    return OutcomeView.model_validate(row)
+    return OutcomeView.model_validate(values_of(row))
 
 
 async def outcome(conn: AsyncConnection, outcome_id: str) -> OutcomeDetailView:
@@ -149,7 +149,10 @@ async def summary(conn: AsyncConnection) -> OutcomesSummary:
 
 async def verdicts(conn: AsyncConnection, item_ids: Iterable[str]) -> dict[str, VerdictView]:
     """The newest verdict on each of these items (at most 200), by item id."""
-    query = select(outcomes).where(outcomes.c.item_id.in_(sorted(item_ids)))
+    wanted = sorted(item_ids)
+    if not wanted:
+        return {}
+    query = select(outcomes).where(outcomes.c.item_id.in_(wanted))
     return {
         row.item_id: VerdictView(
             outcome_id=row.id, verdict=row.verdict, final=row.final, text=row.text

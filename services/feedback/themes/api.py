@@ -54,7 +54,7 @@ async def list_themes(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ThemeView]:
-    async with db.read() as conn:
+    async with db.look() as conn:
         return await queries.list_themes(
             conn, product=product, service=service, state=state, q=q, limit=limit, cursor=cursor
         )

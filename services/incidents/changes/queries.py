@@ -16,7 +16,7 @@ from services.incidents.changes.domain import Kind, Recorded, State
 from services.incidents.changes.store import changes
 from services.incidents.incidents import queries as incidents
 from shared.http.fields import View
-from shared.http.pages import Page, page_of
+from shared.http.pages import Page, page_of, values_of
 from shared.refusals import NotFound
 
 
@@ -55,7 +55,7 @@ class Filters:
 
 
 def view(row: Row[Any]) -> ChangeView:
-    return ChangeView.model_validate(row)
+    return ChangeView.model_validate(values_of(row))
 
 
 def shown(recorded: Recorded) -> ChangeView:

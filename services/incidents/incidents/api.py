@@ -165,7 +165,7 @@ async def list_incidents(
         parent=parent,
         top=None if top == "any" else top == "true",
     )
-    async with db.read() as conn:
+    async with db.look() as conn:
         page = await queries.list_incidents(conn, filters, sort=sort, limit=limit, cursor=cursor)
     if format == "csv" or (format is None and accept.startswith("text/csv")):
         headers = {"X-Next-Cursor": page.next} if page.next else None

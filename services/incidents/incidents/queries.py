@@ -22,7 +22,7 @@ from services.incidents.incidents.views import (
     ListedIncidentView,
 )
 from shared.contracts.incidents import Severity
-from shared.http.pages import Page, page_of
+from shared.http.pages import Page, page_of, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ _CHILDREN = (
 
 
 def view(row: Row[Any]) -> IncidentView:
-    return IncidentView.model_validate(row)
+    return IncidentView.model_validate(values_of(row))
 
 
 def listed(row: Row[Any]) -> ListedIncidentView:

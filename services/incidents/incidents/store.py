@@ -78,6 +78,7 @@ incidents = Table(
     Index("incidents_by_state", "state", "opened_at", "id"),
     Index("incidents_by_service", "service", "opened_at", "id"),
     Index("incidents_by_product", "product", "opened_at", "id"),
+    Index("incidents_by_source", "source", "opened_at", "id"),
     Index("incidents_of_alert", "source", "fingerprint", "resolved_at"),
     Index("incidents_of_record", "source", "external_ref", unique=True),
     Index(

@@ -80,7 +80,8 @@ async def list_candidates(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[CandidateView]:
-    async with db.read() as conn:
+    every = queries.counts_on(state, product, q, sort)
+    async with db.look() if every else db.read() as conn:
         return await queries.list_candidates(
             conn, state=state, product=product, q=q, sort=sort, limit=limit, cursor=cursor
         )

@@ -1,9 +1,10 @@
 """Reads of candidates, straight from SQL to the answer."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, case, func, select, tuple_
+from sqlalchemy import Row, Select, bindparam, case, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.roadmap.candidates.domain import CandidateState
@@ -14,15 +15,24 @@ from services.roadmap.scores.score import Score
 from shared.contracts.feedback import EvidenceNumbersData, ReasonData
 from shared.contracts.roadmap import ItemState
 from shared.http.fields import View
-from shared.http.pages import Page, page_of
+from shared.http.pages import InvalidCursor, Page, page_of, values_of
 
 CandidateSort = Literal["score", "raised"]
 
 MOST_DECISIONS = 200
 
+PASSED = "."
+"""Ends the number that a cursor begins with; no other part of a cursor has it."""
+
+MOST_DIGITS = 15
+
+BEYOND_BLOCKS = 2**31 - 1
+"""Comes before every block."""
+
 
 class CandidateView(View):
-    """A candidate, as a list shows it. `rank` is its place among the open ones; 1 is the first."""
+    """A candidate, as a list shows it. `rank` is its place among the open ones; 1 is the first. A list
+    by score that leaves none of these out counts on from its first page, whatever changes meanwhile."""
 
     id: str
     theme_id: str | None
@@ -125,6 +135,13 @@ class CandidatesSummary(View):
     """Open ones of the fifty products that have the most."""
 
 
+def counts_on(
+    state: CandidateState | Literal["any"], product: str | None, q: str | None, sort: CandidateSort
+) -> bool:
+    """Does this list show every open candidate, by score? Then it is read with one statement."""
+    return sort == "score" and state in ("open", "any") and product is None and q is None
+
+
 async def list_candidates(
     conn: AsyncConnection,
     *,
@@ -135,8 +152,15 @@ async def list_candidates(
     limit: int,
     cursor: str | None,
 ) -> Page[CandidateView]:
-    """Candidates, highest score first or raised last first."""
-    query = _ranked()
+    """Candidates, highest score first or raised last first. Raises InvalidCursor.
+
+    A list of all by score numbers its rows as it goes, and its cursor says how far it got: nobody
+    counts what other pages have shown. Every other list leaves some out, and counts them.
+    """
+    c = candidates.c
+    every = counts_on(state, product, q, sort)
+    passed, after = _passed(cursor) if every else (0, cursor)
+    query = select(candidates)
     if state != "any":
         query = query.where(candidates.c.state == state)
     if product is not None:
@@ -146,15 +170,25 @@ async def list_candidates(
             candidates.c.title.icontains(q, autoescape=True)
             | candidates.c.service.icontains(q, autoescape=True)
         )
-    c = candidates.c
     keys = [c.block, c.score] if sort == "score" else [c.raised_at]
-    order = [*keys, c.candidate_id]
-    return await page_of(conn, query, order, limit=limit, cursor=cursor, view=_view)
+    found = await page_of(
+        conn, query, [*keys, c.candidate_id], limit=limit, cursor=after, view=lambda row: row
+    )
+    shown = [row.candidate_id for row in found.items if row.state == "open"]
+    places = _numbered(shown, passed) if every else await _places(conn, shown)
+    following = found.next
+    if every and following is not None:
+        following = f"{passed + len(shown)}{PASSED}{following}"
+    items = [
+        CandidateView.model_validate(_fields(row, places.get(row.candidate_id)))
+        for row in found.items
+    ]
+    return Page(items=items, next=following)
 
 
 async def candidate(conn: AsyncConnection, candidate_id: str) -> CandidateDetail:
     """One candidate with everything that explains it. Raises CandidateUnknown."""
-    query = _ranked().where(candidates.c.candidate_id == candidate_id)
+    query = select(candidates).where(candidates.c.candidate_id == candidate_id)
     row = (await conn.execute(query)).one_or_none()
     if row is None:
         raise _unknown(candidate_id)
@@ -163,17 +197,15 @@ async def candidate(conn: AsyncConnection, candidate_id: str) -> CandidateDetail
         .where(candidates.c.into_candidate_id == candidate_id)
         .order_by(candidates.c.candidate_id)
     )
-    return CandidateDetail(
-        **_fields(row),
-        breakdown=row.scored,
-        evidence=row.evidence,
-        quiet_since=row.quiet_since,
-        past=await _past(conn, row.previous_id),
-        item=await _item(conn, row.item_id),
-        merged=list((await conn.execute(merged)).scalars()),
-        decisions=await _decisions(conn, candidate_id),
-        correlation_id=row.correlation_id,
-    )
+    places = await _places(conn, [candidate_id] if row.state == "open" else [])
+    more = {
+        "breakdown": row.scored,
+        "past": await _past(conn, row.previous_id),
+        "item": await _item(conn, row.item_id),
+        "merged": list((await conn.execute(merged)).scalars()),
+        "decisions": await _decisions(conn, candidate_id),
+    }
+    return CandidateDetail.model_validate(_fields(row, places.get(candidate_id)) | more)
 
 
 async def history(
@@ -220,40 +252,82 @@ async def summary(conn: AsyncConnection) -> CandidatesSummary:
     )
 
 
-def _ranked() -> Select[Any]:
-    """Candidates with their rank: how many open ones are ahead, found in the index, plus one."""
-    ahead, c = candidates.alias("ahead"), candidates.c
-    place = (
-        select(func.count() + 1)
-        .where(
-            ahead.c.state == "open",
-            tuple_(ahead.c.block, ahead.c.score, ahead.c.candidate_id)
-            > tuple_(c.block, c.score, c.candidate_id),
+def _passed(cursor: str | None) -> tuple[int, str | None]:
+    """How many open ones the pages before have shown, and where they ended."""
+    if cursor is None:
+        return 0, None
+    number, _, after = cursor.partition(PASSED)
+    if not (number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS):
+        raise InvalidCursor()
+    return int(number), after
+
+
+def _numbered(candidate_ids: Iterable[str], passed: int) -> dict[str, int]:
+    """The places of these, which follow each other and so many others."""
+    return {one: place for place, one in enumerate(candidate_ids, passed + 1)}
+
+
+async def _places(conn: AsyncConnection, candidate_ids: Sequence[str]) -> dict[str, int]:
+    """The places of these open candidates, any of them: counts what lies before each, once."""
+    if not candidate_ids:
+        return {}
+    rows = await conn.execute(_STEPS, {"ids": candidate_ids})
+    place, places = 0, {}
+    for row in rows:
+        place += row.step
+        places[row.own_id] = place
+    return places
+
+
+def _steps() -> Select[Any, int]:
+    """Open candidates `ids` by rank, each with how many places it is behind the one before."""
+    c, ahead = candidates.c, candidates.alias("ahead")
+    order = [c.block.desc(), c.score.desc(), c.candidate_id.desc()]
+    mine = (c.block, c.score, c.candidate_id)
+    ends = (BEYOND_BLOCKS, 0.0, "")
+    before = [func.lag(mine[n], 1, ends[n]).over(order_by=order) for n in range(3)]
+    names = ("block", "score", "id")
+    asked = (
+        select(
+            *[column.label(f"own_{name}") for column, name in zip(mine, names, strict=True)],
+            *[column.label(f"last_{name}") for column, name in zip(before, names, strict=True)],
         )
-        .correlate(candidates)
+        .where(c.candidate_id.in_(bindparam("ids", expanding=True)))
+        .subquery("asked")
+    )
+
+    def bound(which: str) -> Any:
+        # SQLite walks all columns of the index only if what they meet is no column's own value
+        of = asked.c
+        return tuple_(of[f"{which}_block"] + 0, of[f"{which}_score"] + 0.0, of[f"{which}_id"] + "")
+
+    key = tuple_(ahead.c.block, ahead.c.score, ahead.c.candidate_id)
+    step = (
+        select(func.count())
+        .select_from(ahead)
+        .where(ahead.c.state == "open", key >= bound("own"), key < bound("last"))
         .scalar_subquery()
     )
-    return select(candidates, case((c.state == "open", place)).label("rank"))
+    return select(asked.c.own_id, step.label("step")).order_by(
+        asked.c.own_block.desc(), asked.c.own_score.desc(), asked.c.own_id.desc()
+    )
 
 
-def _view(row: Row[Any]) -> CandidateView:
-    return CandidateView(**_fields(row))
+_STEPS = _steps()
 
 
-def _fields(row: Row[Any]) -> dict[str, Any]:
-    named = {name: getattr(row, name) for name in _SHOWN}
-    return named | {
-        "id": row.candidate_id,
-        "method": row.scored["method"],
-        "unit": row.scored["unit"],
-        "score_text": row.scored["text"],
-        "evidence_total": row.evidence["total"] if row.evidence else 0,
-        "quiet": row.quiet_since is not None,
+def _fields(row: Row[Any], rank: int | None) -> dict[str, Any]:
+    values = values_of(row)
+    scored, evidence = values["scored"], values["evidence"]
+    return values | {
+        "id": values["candidate_id"],
+        "rank": rank,
+        "method": scored["method"],
+        "unit": scored["unit"],
+        "score_text": scored["text"],
+        "evidence_total": evidence["total"] if evidence else 0,
+        "quiet": values["quiet_since"] is not None,
     }
-
-
-_MADE_UP = {"id", "method", "unit", "score_text", "evidence_total", "quiet"}
-_SHOWN = [name for name in CandidateView.model_fields if name not in _MADE_UP]
 
 
 async def _past(conn: AsyncConnection, previous_id: str | None) -> CandidatePast | None:

@@ -72,6 +72,12 @@ candidates = Table(
 Index(
     "candidates_by_score", *[candidates.c[n] for n in ("state", "block", "score", "candidate_id")]
 )
+Index("candidates_by_rank", *[candidates.c[n] for n in ("block", "score", "candidate_id")])
+Index(
+    "candidates_of_product",
+    *[candidates.c[n] for n in ("product", "state", "block", "score", "candidate_id")],
+)
+Index("candidates_by_raising", candidates.c.raised_at, candidates.c.candidate_id)
 Index("candidates_by_age", candidates.c.state, candidates.c.raised_at, candidates.c.candidate_id)
 Index("candidates_by_theme", candidates.c.theme_id, candidates.c.decided_at)
 Index("candidates_to_wake", candidates.c.state, candidates.c.until)

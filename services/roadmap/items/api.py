@@ -117,7 +117,7 @@ async def list_items(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ItemView]:
-    async with db.read() as conn:
+    async with db.look() as conn:
         return await queries.list_items(
             conn,
             state=state,

@@ -11,7 +11,7 @@ from services.roadmap.items.store import item_candidates, item_log, item_themes,
 from shared.contracts.feedback import Verdict
 from shared.contracts.roadmap import Horizon, ItemState
 from shared.http.fields import View
-from shared.http.pages import Page, page_of
+from shared.http.pages import Page, page_of, values_of
 
 ItemSort = Literal["planned", "score"]
 
@@ -146,18 +146,16 @@ async def item(conn: AsyncConnection, item_id: str) -> ItemDetail:
         raise unknown(item_id)
     themes = select(item_themes.c.theme_id).where(item_themes.c.item_id == item_id)
     linked = select(item_candidates.c.candidate_id).where(item_candidates.c.item_id == item_id)
-    return ItemDetail(
-        **_fields(row),
-        theme_ids=list((await conn.execute(themes.order_by("theme_id"))).scalars()),
-        candidate_ids=list(
-            (await conn.execute(linked.order_by("candidate_id").limit(MOST_LINKED))).scalars()
-        ),
-        power=row.power,
-        rank=row.scored,
-        outcome=row.outcome,
-        observed_reduction=(row.outcome or {"numbers": {}})["numbers"].get("observed_reduction"),
-        correlation_id=row.correlation_id,
-    )
+    dealt_with = (await conn.execute(themes.order_by("theme_id"))).scalars()
+    joined = (await conn.execute(linked.order_by("candidate_id").limit(MOST_LINKED))).scalars()
+    numbers = (row.outcome or {"numbers": {}})["numbers"]
+    more = {
+        "theme_ids": list(dealt_with),
+        "candidate_ids": list(joined),
+        "rank": row.scored,
+        "observed_reduction": numbers.get("observed_reduction"),
+    }
+    return ItemDetail.model_validate(_fields(row) | more)
 
 
 async def history(
@@ -197,7 +195,7 @@ async def summary(conn: AsyncConnection) -> ItemsSummary:
 
 
 def view(row: Row[Any]) -> ItemView:
-    return ItemView(**_fields(row))
+    return ItemView.model_validate(_fields(row))
 
 
 def unknown(item_id: str) -> ItemUnknown:
@@ -205,5 +203,4 @@ def unknown(item_id: str) -> ItemUnknown:
 
 
 def _fields(row: Row[Any]) -> dict[str, Any]:
-    shown = (name for name in ItemView.model_fields if name != "id")
-    return {"id": row.item_id} | {name: getattr(row, name) for name in shown}
+    return values_of(row) | {"id": row.item_id}

@@ -65,7 +65,9 @@ items = Table(
     Column("version", Integer, nullable=False),
 )
 Index("items_by_age", items.c.planned_at, items.c.item_id)
+Index("items_by_score", items.c.block, items.c.score, items.c.item_id)
 Index("items_by_state", items.c.state, items.c.block, items.c.score, items.c.item_id)
+Index("items_by_state_and_age", items.c.state, items.c.planned_at, items.c.item_id)
 
 item_themes = Table(
     "item_themes",

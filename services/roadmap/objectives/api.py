@@ -101,7 +101,7 @@ async def list_objectives(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ObjectiveView]:
-    async with db.read() as conn:
+    async with db.look() as conn:
         return await queries.list_objectives(
             conn, product=product, state=state, limit=limit, cursor=cursor
         )
