@@ -20,6 +20,7 @@ from services.listening import (
     answering,
     end_at_the_latest,
     listening,
+    settle_memory,
     told_to_stop,
     until_told,
     url_of,
@@ -47,6 +48,7 @@ async def serve(settings: Settings, name: str, role: str) -> None:
     told = told_to_stop()
     async with serving(settings, name, role) as process:
         logger.info("up", service=name, role=role, url=process.url)
+        settle_memory()
         await until_told(told, process)
         end_at_the_latest(settings)
         logger.info("stopping", service=name, role=role)

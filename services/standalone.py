@@ -30,6 +30,7 @@ from services.listening import (
     answering,
     end_at_the_latest,
     listening,
+    settle_memory,
     told_to_stop,
     until_told,
     url_of,
@@ -97,6 +98,7 @@ async def serve(settings: Settings) -> None:
     told = told_to_stop()
     async with running(settings) as groundswell:
         logger.info("Groundswell is up", url=groundswell.url, data=str(settings.data.absolute()))
+        settle_memory()
         await until_told(told, groundswell)
         end_at_the_latest(settings)
         logger.info("stopping")
