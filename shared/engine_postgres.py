@@ -99,9 +99,11 @@ class Quick:
             self._turn.release()
 
     async def _run(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, Any]]) -> Any:
+        if self._conn is not None and (await _driver(self._conn)).is_closed():
+            await self._drop(self._conn)
+        if self._conn is None:
+            self._conn = await self._engine.connect()
         conn = self._conn
-        if conn is None or (await _driver(conn)).is_closed():
-            conn = self._conn = await self._engine.connect()
         driver = await _driver(conn)
         try:
             await _say(driver, self._begin)
@@ -120,10 +122,14 @@ class Quick:
             async with asyncio.timeout(GRACE_SECONDS):
                 await driver.execute("ROLLBACK")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            self._conn = None
             driver.terminate()
-            await conn.invalidate()
-            await conn.close()
+            await self._drop(conn)
+
+    async def _drop(self, conn: AsyncConnection) -> None:
+        """Give up a connection that is no more; the next work opens another."""
+        self._conn = None
+        await conn.invalidate()
+        await conn.close()
 
     async def dispose(self) -> None:
         if self._conn is not None:
