@@ -132,8 +132,10 @@ class Quick:
         await conn.close()
 
     async def dispose(self) -> None:
-        if self._conn is not None:
-            await self._conn.close()
+        """Close the connection; whoever asks again gets another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()
         await self._engine.dispose()
 
 
