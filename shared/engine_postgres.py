@@ -132,8 +132,9 @@ class Quick:
         await conn.close()
 
     async def dispose(self) -> None:
-        """Close the connection; whoever asks again gets another."""
+        """Close the connection; whoever asks again, on whichever event loop, gets another."""
         conn, self._conn = self._conn, None
+        self._turn = asyncio.Lock()
         if conn is not None:
             await conn.close()
         await self._engine.dispose()

@@ -99,8 +99,10 @@ class SqliteEngine:
             return await lane.hop(lane.transaction, work)
 
     async def dispose(self) -> None:
+        """Close the connections; whoever asks again, on whichever event loop, gets others."""
         for lane in self._lanes:
             await lane.close()
+        self._room = asyncio.Semaphore(len(self._lanes))
 
 
 def _prepared(made: Any, *, readonly: bool, busy_seconds: int) -> None:
