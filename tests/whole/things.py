@@ -55,6 +55,10 @@ def sow(system: System) -> Things:
         integrations = [
             post("/v1/integrations", {"name": "spare", "source": f"spare-{n}"}) for n in range(4)
         ]
+        # Nobody asks these to sign what they send: their keys work whatever becomes of the others.
+        senders = [
+            post("/v1/integrations", {"name": "sender", "source": f"sender-{n}"}) for n in range(2)
+        ]
         changes = [post("/v1/changes", {"title": f"Deployed 1.{n}"}) for n in range(2)]
         _register(client)
         signals = _signals(post)
@@ -93,7 +97,7 @@ def sow(system: System) -> Things:
         {
             "key_id": [one["id"] for one in keys],
             "integration_id": [one["integration"]["id"] for one in integrations],
-            "routing_key": [one["key"] for one in integrations],
+            "routing_key": [one["key"] for one in senders],
             "change_id": [one["id"] for one in changes],
             "signal_id": [one["id"] for one in signals],
             "incident_id": [one["id"] for one in incidents]
