@@ -204,7 +204,7 @@ async def migrating(url: str) -> AsyncGenerator[AsyncConnection]:
     is_away = engine_postgres.is_away if on_postgres else engine_sqlite.is_away
     try:
         with _naming_what_is_away(is_away, writing=True):
-            async with engine.begin() as conn:
+            async with engine.connect() as conn, _transaction(conn):
                 if on_postgres:
                     await engine_postgres.enter_schema(conn, engine_postgres.split(parsed)[1])
                 yield conn

@@ -81,18 +81,6 @@ class SqliteEngine:
         async with self.lane() as lane:
             yield cast("AsyncConnection", Looking(lane))
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncGenerator[AsyncConnection]:
-        """One transaction: commits when the block ends, rolls back when it raises."""
-        async with self.connect() as conn:
-            await conn.begin()
-            try:
-                yield conn
-                await conn.commit()
-            except BaseException:
-                await conn.rollback()
-                raise
-
     async def run(self, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
         """What the work returns, once it is committed: all of it at once, in the thread."""
         async with self.lane() as lane:

@@ -41,13 +41,11 @@ class Lane:
 
     def execute(self, statement: Executable, parameters: Any = None) -> Any:
         """Run it and read all its rows, since those who asked read them elsewhere."""
-        result = self.connection.execute(statement, parameters)
-        return result.freeze()() if result.returns_rows else result
+        return _read(self.connection.execute(statement, parameters))
 
     def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
         """The same for text in the driver's own words."""
-        result = self.connection.exec_driver_sql(statement, parameters)
-        return result.freeze()() if result.returns_rows else result
+        return _read(self.connection.exec_driver_sql(statement, parameters))
 
     def transaction(self, work: Callable[[Any], Coroutine[Any, Any, Result]]) -> Result:
         """Run the work from BEGIN to COMMIT."""
@@ -144,6 +142,11 @@ class Inline:
 
     async def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
         return self._conn.exec_driver_sql(statement, parameters)
+
+
+def _read(result: Any) -> Any:
+    """The result with all its rows in hand."""
+    return result.freeze()() if result.returns_rows else result
 
 
 def _finished(work: Coroutine[Any, Any, Result]) -> Result:

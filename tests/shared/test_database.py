@@ -28,7 +28,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from shared import database
 from shared.clock import parse_rfc3339, rfc3339
 from shared.database import UNAVAILABLE, Database, Json, Serial, UtcDateTime, insert_into
-from tests.engines.stores import Store
 
 metadata = MetaData()
 things = Table(
@@ -42,14 +41,6 @@ things = Table(
     Column("data", Json),
     Column("bytes", LargeBinary),
 )
-
-
-@pytest.fixture(params=["sqlite_store", "postgres_store"])
-async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    store: Store = request.getfixturevalue(request.param)
-    url = await store.empty()
-    yield url
-    await store.drop(url)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from shared.contracts.feedback import FeedbackVoted
 from shared.database import Database
 from shared.envelope import Event, Record
 from shared.ids import new_id
-from tests.engines.stores import PostgresStore, Store
+from tests.engines.stores import PostgresStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PATIENCE = 20
@@ -42,14 +42,6 @@ class FakeBus:
             await asyncio.sleep(self.slowness)
             self.taken.append(record.headers["ce_id"])
             self._took.set()
-
-
-@pytest.fixture(params=["sqlite_store", "postgres_store"])
-async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    store: Store = request.getfixturevalue(request.param)
-    url = await store.empty()
-    yield url
-    await store.drop(url)
 
 
 @pytest.fixture

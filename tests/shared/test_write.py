@@ -14,14 +14,6 @@ from tests.engines.stores import Store
 from tests.shared.test_database import metadata, things
 
 
-@pytest.fixture(params=["sqlite_store", "postgres_store"])
-async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    store: Store = request.getfixturevalue(request.param)
-    url = await store.empty()
-    yield url
-    await store.drop(url)
-
-
 @pytest.fixture
 async def db(url: str) -> AsyncIterator[Database]:
     db = Database(url)

@@ -172,12 +172,12 @@ _NAMES = (
     signal_payloads.c.labels,
 )
 
-_NAMED = (
+_STATED = (
     select(signals, *_NAMES)
     .join(signal_payloads, signal_payloads.c.signal_id == signals.c.id)
-    .where(one_of(signals.c.source, signals.c.fingerprint, signals.c.starts_at))
     .order_by(signals.c.status)
 )
+_NAMED = _STATED.where(one_of(signals.c.source, signals.c.fingerprint, signals.c.starts_at))
 
 
 def named_by(row: Row[Any]) -> Named:
@@ -214,12 +214,8 @@ async def of_incidents(
 ) -> list[tuple[str, datetime, Named]]:
     """Each signal of these incidents: whose it is, its start, what it names; starts before ends."""
     found: list[tuple[str, datetime, Named]] = []
-    query = select(signals, *_NAMES).join(
-        signal_payloads, signal_payloads.c.signal_id == signals.c.id
-    )
     for some in parts(incident_ids):
-        about = query.where(signals.c.incident_id.in_(some)).order_by(signals.c.status)
-        rows = await conn.execute(about)
+        rows = await conn.execute(_STATED.where(signals.c.incident_id.in_(some)))
         found += [(row.incident_id, row.starts_at, named_by(row)) for row in rows]
     return found
 
