@@ -99,7 +99,7 @@ class Quick:
             self._turn.release()
 
     async def _run(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, Any]]) -> Any:
-        if self._conn is not None and (await _driver(self._conn)).is_closed():
+        if self._conn is not None and await _is_gone(self._conn):
             await self._drop(self._conn)
         if self._conn is None:
             self._conn = await self._engine.connect()
@@ -111,19 +111,21 @@ class Quick:
             # failpoint: quick.committing
             await _say(driver, "COMMIT")
         except BaseException:
-            await self._roll_back(conn, driver)
+            await self._roll_back(driver)
             raise
         # failpoint: quick.committed
         return result
 
-    async def _roll_back(self, conn: AsyncConnection, driver: Any) -> None:
+    async def _roll_back(self, driver: Any) -> None:
         """Where even that can't be said, the connection ends, and the server does it."""
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 await driver.execute("ROLLBACK")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             driver.terminate()
-            await self._drop(conn)
+        except asyncio.CancelledError:
+            driver.terminate()
+            raise
 
     async def _drop(self, conn: AsyncConnection) -> None:
         """Give up a connection that is no more; the next work opens another."""
@@ -138,6 +140,11 @@ class Quick:
         if conn is not None:
             await conn.close()
         await self._engine.dispose()
+
+
+async def _is_gone(conn: AsyncConnection) -> bool:
+    """Did the server end it, or did SQLAlchemy, which does so when a statement is cut short?"""
+    return conn.invalidated or (await _driver(conn)).is_closed()
 
 
 async def _driver(conn: AsyncConnection) -> Any:

@@ -73,7 +73,11 @@ class SqliteEngine:
     async def connect(self) -> AsyncGenerator[AsyncConnection]:
         """The same, as one that statements are awaited from."""
         async with self.lane() as lane:
-            yield cast("AsyncConnection", Hopping(lane, begins_late=self._readonly))
+            try:
+                yield cast("AsyncConnection", Hopping(lane, begins_late=self._readonly))
+            except BaseException:
+                lane.abandon()
+                raise
 
     @asynccontextmanager
     async def look(self) -> AsyncGenerator[AsyncConnection]:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy.exc import SQLAlchemyError
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -54,6 +55,21 @@ class Lane:
             # failpoint: lane.committing
         # failpoint: lane.committed
         return result  # noqa: RET504  failpoints stand between
+
+    def abandon(self) -> None:
+        """Roll back what was cut short, after all that was asked before; nobody can cancel this.
+
+        A cancelled BEGIN still begins in the thread, and a cancelled ROLLBACK may never run.
+        """
+        if self._thread is not None:
+            self._thread.submit(self._clear)
+
+    def _clear(self) -> None:
+        try:
+            if self._conn is not None:
+                self._conn.rollback()
+        except SQLAlchemyError:
+            self.forget()
 
     def forget(self) -> None:
         """Close the connection; the next work opens another."""
