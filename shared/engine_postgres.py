@@ -12,14 +12,15 @@ ends the transaction of a process that has stopped, and so gives its lock back.
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateSchema
 
@@ -46,6 +47,10 @@ rolled back for another's sake, out of resources, stopped by the operator, broke
 AWAY_STATES = frozenset({"55P03", "25P03", "25P04"})
 """Waited too long for a lock; was idle, or in all, too long in a transaction."""
 
+OUTDATED = (
+    AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError,
+    asyncpg.exceptions.InvalidCachedStatementError,
+)
 READ_ONLY_SERVER = "25006"
 
 _LOCK = text("SELECT pg_advisory_xact_lock(:number)")
@@ -107,7 +112,7 @@ class Quick:
         driver = await _driver(conn)
         try:
             await _say(driver, self._begin)
-            result = await work(conn)
+            result = await work(cast("AsyncConnection", Direct(conn, driver)))
             # failpoint: quick.committing
             await _say(driver, "COMMIT")
         except BaseException:
@@ -142,6 +147,32 @@ class Quick:
         await self._engine.dispose()
 
 
+class Direct:
+    """What is used of a connection in a transaction, and the driver's own for `shared.prepared`."""
+
+    def __init__(self, conn: AsyncConnection, driver: Any) -> None:
+        self.dialect = conn.dialect
+        self.info = conn.info
+        self.execute = conn.execute
+        self.exec_driver_sql = conn.exec_driver_sql
+        self.driver = Driver(driver)
+
+
+class Driver:
+    """asyncpg's connection. Raises DBAPIError, as SQLAlchemy does."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    async def fetch(self, words: str, places: Sequence[Any]) -> Sequence[Any]:
+        with _named(self._raw):
+            return await self._raw.fetch(words, *places)
+
+    async def run_many(self, words: str, places: Sequence[Sequence[Any]]) -> None:
+        with _named(self._raw):
+            await self._raw.executemany(words, places)
+
+
 async def _is_gone(conn: AsyncConnection) -> bool:
     """Did the server end it, or did SQLAlchemy, which does so when a statement is cut short?"""
     return conn.invalidated or (await _driver(conn)).is_closed()
@@ -152,8 +183,17 @@ async def _driver(conn: AsyncConnection) -> Any:
 
 
 async def _say(driver: Any, words: str) -> None:
-    try:
+    with _named(driver):
         await driver.execute(words)
+
+
+@contextmanager
+def _named(driver: Any) -> Generator[None]:
+    """Raises the driver's errors as SQLAlchemy names them."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise IntegrityError(None, None, error) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DBAPIError(None, None, error, connection_invalidated=driver.is_closed()) from error
 
@@ -209,7 +249,7 @@ def is_away(error: DBAPIError, *, writing: bool) -> bool:
     state = str(getattr(error.orig, "sqlstate", None) or "")
     return (
         error.connection_invalidated
-        or isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
+        or isinstance(error.orig, OUTDATED)
         or state.startswith(AWAY_CLASSES)
         or state in AWAY_STATES
         or (writing and state == READ_ONLY_SERVER)  # failed over: this one is a standby now

@@ -5,12 +5,13 @@ whole. Used by `engine_sqlite` alone.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -152,12 +153,37 @@ class Inline:
         self._conn = conn
         self.dialect = conn.dialect
         self.info = conn.info
+        self.driver = Driver(conn)
 
     async def execute(self, statement: Executable, parameters: Any = None) -> Any:
         return self._conn.execute(statement, parameters)
 
     async def exec_driver_sql(self, statement: str, parameters: Any = None) -> Any:
         return self._conn.exec_driver_sql(statement, parameters)
+
+
+class Driver:
+    """The same without SQLAlchemy, for `shared.prepared`."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._raw: Any = conn.connection.driver_connection
+
+    async def fetch(self, words: str, places: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return self._raw.execute(words, places).fetchall()
+        except sqlite3.Error as error:
+            raise _named(error) from error
+
+    async def run_many(self, words: str, places: Sequence[Sequence[Any]]) -> None:
+        try:
+            self._raw.executemany(words, places)
+        except sqlite3.Error as error:
+            raise _named(error) from error
+
+
+def _named(error: sqlite3.Error) -> Exception:
+    """The error as SQLAlchemy names it, without what people sent."""
+    return DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True)
 
 
 def _read(result: Any) -> Any:

@@ -29,6 +29,7 @@ from shared.bus.bus import Bus
 from shared.clock import utc_now
 from shared.database import PUBLISHED, Database, Json, Serial, UtcDateTime
 from shared.envelope import Event, Record, encode
+from shared.prepared import Prepared
 from shared.refusals import Invalid
 from shared.supervisor import Beat
 
@@ -49,6 +50,7 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 
+_PUT = Prepared(insert(outbox))
 _SENT = select(outbox.c.seq, outbox.c.topic, outbox.c.key, outbox.c.headers, outbox.c.value)
 
 LARGEST = 900_000
@@ -93,7 +95,7 @@ async def publish(conn: AsyncConnection, events: Sequence[Event]) -> None:
             }
         )
     # failpoint: outbox.writing
-    await conn.execute(insert(outbox), rows)
+    await _PUT.many(conn, rows)
     # failpoint: outbox.written
     conn.info[PUBLISHED] = True
 

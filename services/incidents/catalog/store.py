@@ -8,7 +8,6 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    bindparam,
     delete,
     insert,
     select,
@@ -19,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.incidents.catalog.domain import Service
 from services.incidents.metadata import metadata
 from shared.database import Json, insert_into
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 from shared.refusals import Conflict
 
 services = Table(
@@ -57,17 +58,18 @@ async def load(conn: AsyncConnection, name: str) -> Service | None:
     )
 
 
-_RESOLVE = (
+_RESOLVE = Prepared(
     select(service_names.c.claimed, services)
     .join(services, services.c.name == service_names.c.name)
-    .where(service_names.c.claimed.in_(bindparam("claimed", expanding=True)))
+    .where(one_of(service_names.c.claimed))
 )
 
 
 async def resolve(conn: AsyncConnection, claimed: Iterable[str]) -> dict[str, Service]:
     """The entries that these claimed names mean; unknown names are absent."""
     found: dict[str, Service] = {}
-    for row in await conn.execute(_RESOLVE, {"claimed": list(set(claimed))}):
+    keys = packed((name,) for name in set(claimed))
+    for row in await _RESOLVE.rows(conn, {"keys": keys}):
         found[row.claimed] = Service(
             row.name,
             row.product,

@@ -24,10 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.incidents.incidents.store import parts
 from services.incidents.metadata import metadata
 from shared.database import UtcDateTime
 from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 FIRING = text("ends_at IS NULL")
 EXPIRING = text("ends_at IS NULL AND expires_at IS NOT NULL")
@@ -131,29 +131,29 @@ def silence_of(episodes: Iterable[Episode]) -> str | datetime:
     return first.by
 
 
-_OF_INCIDENTS = (
-    select(episodes)
-    .where(episodes.c.incident_id.in_(bindparam("ids", expanding=True)))
-    .order_by(*OLDEST_FIRST)
+_OF_INCIDENTS = Prepared(
+    select(episodes).where(one_of(episodes.c.incident_id)).order_by(*OLDEST_FIRST)
 )
 
 
 async def of_incidents(conn: AsyncConnection, incident_ids: Iterable[str]) -> list[Held]:
     """The episodes of these incidents, oldest start first."""
-    found: list[Held] = []
-    for some in parts(incident_ids):
-        found += [_held(row) for row in await conn.execute(_OF_INCIDENTS, {"ids": some})]
-    return found
+    ids = [(id,) for id in incident_ids]
+    if not ids:
+        return []
+    return [_held(row) for row in await _OF_INCIDENTS.rows(conn, {"keys": packed(ids)})]
 
 
-_OWNERS = select(episodes.c.incident_id).where(
-    one_of(episodes.c.source, episodes.c.fingerprint, episodes.c.starts_at)
+_OWNERS = Prepared(
+    select(episodes.c.incident_id).where(
+        one_of(episodes.c.source, episodes.c.fingerprint, episodes.c.starts_at)
+    )
 )
 
 
 async def owners(conn: AsyncConnection, keys: Iterable[tuple[str, str, datetime]]) -> set[str]:
     """The incidents that have the episodes of these (source, fingerprint, start)."""
-    return set((await conn.execute(_OWNERS, {"keys": packed(keys)})).scalars())
+    return {row.incident_id for row in await _OWNERS.rows(conn, {"keys": packed(keys)})}
 
 
 _FIRING = (
@@ -207,8 +207,8 @@ def _saving(upsert: Any) -> Any:
 
 
 _SAVE = {
-    "sqlite": _saving(sqlite.insert(episodes)),
-    "postgresql": _saving(postgresql.insert(episodes)),
+    "sqlite": Prepared(_saving(sqlite.insert(episodes))),
+    "postgresql": Prepared(_saving(postgresql.insert(episodes))),
 }
 
 
@@ -216,8 +216,8 @@ async def save(conn: AsyncConnection, held: Sequence[Held]) -> None:
     """Write these episodes, new or changed."""
     if not held:
         return
-    await conn.execute(
-        _SAVE[conn.dialect.name],
+    await _SAVE[conn.dialect.name].many(
+        conn,
         [
             {
                 "source": one.source,

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.incidents.store import Change, incidents
 from shared.contracts.incidents import IncidentCommented, IncidentLinked
+from shared.prepared import Prepared
 from shared.refusals import Invalid
 
 MOST_WORDS = 10
@@ -26,10 +27,14 @@ LAST_PLACE = 16_383
 
 _words = table("incident_words", column("incident_id"), column("words"))
 _INSERT = {
-    "sqlite": text("INSERT INTO incident_words (incident_id, words) VALUES (:incident_id, :words)"),
-    "postgresql": text(
-        "INSERT INTO incident_words (incident_id, words)"
-        " VALUES (:incident_id, CAST(:words AS tsvector))"
+    "sqlite": Prepared(
+        text("INSERT INTO incident_words (incident_id, words) VALUES (:incident_id, :words)")
+    ),
+    "postgresql": Prepared(
+        text(
+            "INSERT INTO incident_words (incident_id, words)"
+            " VALUES (:incident_id, CAST(CAST(:words AS text) AS tsvector))"
+        )
     ),
 }
 _MATCH = {
@@ -53,7 +58,7 @@ async def index(conn: AsyncConnection, changes: Sequence[Change]) -> None:
         for words in _texts(change)
     ]
     if rows:
-        await conn.execute(_INSERT[conn.dialect.name], rows)
+        await _INSERT[conn.dialect.name].many(conn, rows)
 
 
 def matching(dialect: Dialect, asked: str) -> ColumnElement[bool]:

@@ -28,6 +28,8 @@ from services.incidents.metadata import metadata
 from shared.context import Context
 from shared.contracts import incidents as said
 from shared.database import Json, UtcDateTime
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 from shared.refusals import Conflict
 
 OPEN = text("state IN ('open', 'acknowledged', 'mitigated')")
@@ -160,16 +162,15 @@ def incident_of(row: Row[Any]) -> Incident:
     return Incident(**held)
 
 
-_LOAD = select(incidents).where(incidents.c.id.in_(bindparam("ids", expanding=True)))
+_LOAD = Prepared(select(incidents).where(one_of(incidents.c.id)))
 
 
 async def load(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Incident]:
     """The incidents of these ids; unknown ids are absent."""
-    found: dict[str, Incident] = {}
-    for some in parts(ids):
-        for row in await conn.execute(_LOAD, {"ids": some}):
-            found[row.id] = incident_of(row)
-    return found
+    keys = [(id,) for id in ids]
+    if not keys:
+        return {}
+    return {row.id: incident_of(row) for row in await _LOAD.rows(conn, {"keys": packed(keys)})}
 
 
 async def open_of_alert(conn: AsyncConnection, source: str, fingerprint: str) -> str | None:
@@ -197,14 +198,14 @@ async def save(conn: AsyncConnection, changes: Sequence[Change]) -> None:
         if 0 <= result.rowcount < len(changed):
             raise Conflict("An incident was changed meanwhile; read it again and retry.")
     if new:
-        await conn.execute(_INSERT, [_row(change) for change in new])
+        await _INSERT.many(conn, [_row(change) for change in new])
     entries = [row for change in changes for row in _timeline_rows(change)]
     if entries:
-        await conn.execute(_APPEND, entries)
+        await _APPEND.many(conn, entries)
 
 
-_INSERT = insert(incidents)
-_APPEND = insert(timeline)
+_INSERT = Prepared(insert(incidents))
+_APPEND = Prepared(insert(timeline))
 _UPDATE = (
     update(incidents)
     .where(incidents.c.id == bindparam("key"), incidents.c.version == bindparam("was"))

@@ -31,6 +31,7 @@ from services.incidents.metadata import metadata
 from services.incidents.signals.signal import Signal
 from shared.database import Json, UtcDateTime
 from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 signals = Table(
     "signals",
@@ -135,7 +136,7 @@ _EPISODE_OF_SIGNAL = (
     & (episodes.c.fingerprint == signals.c.fingerprint)
     & (episodes.c.starts_at == signals.c.starts_at)
 )
-_FIND = (
+_FIND = Prepared(
     select(
         *_KEY,
         signals.c.id,
@@ -157,7 +158,7 @@ async def find(
 ) -> dict[Occurrence, Stored]:
     """Those of these occurrences that are stored already."""
     found: dict[Occurrence, Stored] = {}
-    for row in await conn.execute(_FIND, {"keys": packed(occurrences)}):
+    for row in await _FIND.rows(conn, {"keys": packed(occurrences)}):
         key = Occurrence(row.source, row.fingerprint, row.status, row.starts_at)
         found[key] = Stored(
             row.id, row.incident_id, row.ends_at, row.told, row.expires_at, silenced_of(row)
@@ -184,9 +185,11 @@ def named_by(row: Row[Any]) -> Named:
     return Named(row.source, row.service, row.severity, row.alert_name, row.labels)
 
 
-_NEAR = select(incidents).where(
-    one_of(incidents.c.source, incidents.c.fingerprint),
-    incident_store.since(bindparam("moment", type_=UtcDateTime())),
+_NEAR = Prepared(
+    select(incidents).where(
+        one_of(incidents.c.source, incidents.c.fingerprint),
+        incident_store.since(bindparam("moment", type_=UtcDateTime())),
+    )
 )
 
 
@@ -194,7 +197,7 @@ async def near(
     conn: AsyncConnection, alerts: Iterable[Alert], moment: datetime
 ) -> tuple[list[Incident], list[Held]]:
     """The incidents of these alerts that were open at `moment` or ended later; and their episodes."""
-    rows = await conn.execute(_NEAR, {"keys": packed(alerts), "moment": moment})
+    rows = await _NEAR.rows(conn, {"keys": packed(alerts), "moment": moment})
     found = [incident_store.incident_of(row) for row in rows]
     return found, await incident_episodes.of_incidents(conn, [one.id for one in found])
 
@@ -224,8 +227,8 @@ async def add(conn: AsyncConnection, new: Sequence[NewSignal]) -> None:
     """Store new signals, whole."""
     if not new:
         return
-    await conn.execute(_ADD, [_narrow(one) for one in new])
-    await conn.execute(_ADD_PAYLOADS, [_payload(one) for one in new])
+    await _ADD.many(conn, [_narrow(one) for one in new])
+    await _ADD_PAYLOADS.many(conn, [_payload(one) for one in new])
 
 
 async def count_repeats(conn: AsyncConnection, repeated: dict[str, Repeated]) -> None:
@@ -236,7 +239,7 @@ async def count_repeats(conn: AsyncConnection, repeated: dict[str, Repeated]) ->
         {"key": key, "times": one.times, "seen": one.last_seen_at}
         for key, one in sorted(repeated.items())
     ]
-    await conn.execute(_REPEAT, rows)
+    await _REPEAT.many(conn, rows)
 
 
 async def follow(conn: AsyncConnection, moved: Sequence[Held]) -> None:
@@ -252,18 +255,17 @@ async def follow(conn: AsyncConnection, moved: Sequence[Held]) -> None:
         }
         for held in moved
     ]
-    await conn.execute(_FOLLOW, rows)
+    await _FOLLOW.many(conn, rows)
 
 
-# Statements that every batch needs are made once: making one costs more than running it.
-_ADD = insert(signals)
-_ADD_PAYLOADS = insert(signal_payloads)
-_REPEAT = (
+_ADD = Prepared(insert(signals))
+_ADD_PAYLOADS = Prepared(insert(signal_payloads))
+_REPEAT = Prepared(
     update(signals)
     .where(signals.c.id == bindparam("key"))
     .values(repeats=signals.c.repeats + bindparam("times"), last_seen_at=bindparam("seen"))
 )
-_FOLLOW = (
+_FOLLOW = Prepared(
     update(signals)
     .where(
         signals.c.source == bindparam("s"),

@@ -1,0 +1,91 @@
+"""Statements of the hot roads, made ready once for each engine and said to the driver itself.
+
+SQLAlchemy's own way from a statement to its rows costs several times what SQLite needs to run it.
+Such a statement is written with SQLAlchemy all the same, so that one text serves both engines.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Dialect, Executable, Float
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+Values = Mapping[str, Any]
+"""What a statement's parameters hold, by name. The same names each time."""
+
+Processor = Callable[[Any], Any] | None
+
+
+class Prepared:
+    """A statement that is said often, in transactions of `Database.write`; elsewhere it works as well.
+
+    Its lists of values are `shared.keys.one_of`: what expands with its values can't be prepared.
+    """
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        self._ready: dict[str, _Ready] = {}
+
+    async def rows(self, conn: AsyncConnection, values: Values) -> Sequence[Any]:
+        """Its rows, with the columns as attributes. Raises what SQLAlchemy raises."""
+        driver = getattr(conn, "driver", None)
+        if driver is None:
+            return (await conn.execute(self._statement, values)).all()
+        ready = self._for(conn.dialect, values)
+        return ready.read(await driver.fetch(ready.text, ready.placed(values)))
+
+    async def many(self, conn: AsyncConnection, values: Sequence[Values]) -> None:
+        """Run it once with each of these. Raises what SQLAlchemy raises."""
+        driver = getattr(conn, "driver", None)
+        if driver is None:
+            await conn.execute(self._statement, values)
+            return
+        ready = self._for(conn.dialect, values[0])
+        await driver.run_many(ready.text, [ready.placed(one) for one in values])
+
+    def _for(self, dialect: Dialect, values: Values) -> "_Ready":
+        ready = self._ready.get(dialect.name)
+        if ready is None:
+            ready = self._ready[dialect.name] = _Ready(self._statement, dialect, list(values))
+        return ready
+
+
+class _Ready:
+    """The statement in an engine's words."""
+
+    def __init__(self, statement: Any, dialect: Dialect, names: list[str]) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=names, for_executemany=True)
+        self.text = str(compiled)
+        types = {name: bound.type for bound, name in compiled.bind_names.items()}
+        self._constants = {name: compiled.params[name] for name in types.keys() - names}
+        self._places: list[tuple[str, Processor]] = [
+            (name, types[name].dialect_impl(dialect).bind_processor(dialect))
+            for name in compiled.positiontup
+        ]
+        columns = [*getattr(statement, "selected_columns", ())]
+        fields: list[Any] = [(column.key, Any) for column in columns]
+        self._row: Any = NamedTuple("Row", fields)
+        self._processors: list[tuple[int, Callable[[Any], Any]]] = [
+            (index, processor)
+            for index, column in enumerate(columns)
+            if not isinstance(column.type, Float)  # both drivers read these themselves
+            and (processor := column.type.dialect_impl(dialect).result_processor(dialect, None))
+        ]
+
+    def placed(self, values: Values) -> list[Any]:
+        """The values in the order of their places, as the driver takes them."""
+        if self._constants:
+            values = {**self._constants, **values}
+        return [
+            process(values[name]) if process else values[name] for name, process in self._places
+        ]
+
+    def read(self, found: Iterable[Any]) -> list[Any]:
+        """The driver's rows as ours."""
+        rows: list[Any] = []
+        for one in found:
+            row = list(one)
+            for index, process in self._processors:
+                row[index] = process(row[index])
+            rows.append(self._row(*row))
+        return rows
