@@ -26,15 +26,21 @@ class UtcDateTime(TypeDecorator[datetime]):
             return dialect.type_descriptor(DateTime(timezone=True))
         return dialect.type_descriptor(Text())
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name == "postgresql":
-            return value
-        return rfc3339(value)
+    # In place of `process_bind_param` and its like: these are called for each value without ado.
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None or isinstance(value, datetime):
-            return value
-        return parse_rfc3339(value)
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return None if dialect.name == "postgresql" else _written
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return None if dialect.name == "postgresql" else _read
+
+
+def _written(value: datetime | None) -> str | None:
+    return None if value is None else rfc3339(value)
+
+
+def _read(value: str | None) -> datetime | None:
+    return None if value is None else parse_rfc3339(value)
 
 
 Json = JSON()

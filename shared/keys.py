@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Text, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
 from shared.clock import rfc3339
-from shared.columns import UtcDateTime, to_json
+from shared.columns import UtcDateTime
 
 Key = Sequence[str | datetime]
 
@@ -34,7 +35,8 @@ def one_of(*columns: ColumnElement[Any], keys: str = "keys") -> ColumnElement[bo
 
 def packed(keys: Iterable[Key]) -> str:
     """These keys, each as long as there are columns, as the parameter of `one_of`."""
-    return to_json([[rfc3339(v) if isinstance(v, datetime) else v for v in key] for key in keys])
+    rows = [[rfc3339(v) if isinstance(v, datetime) else v for v in key] for key in keys]
+    return msgspec.json.encode(rows).decode()
 
 
 @compiles(_OneOf, "sqlite")
