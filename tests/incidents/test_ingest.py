@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from sqlalchemy import func, select
 from services.incidents.incidents.store import incidents
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals import writer as writing
+from services.incidents.signals.adapters import native
 from services.incidents.signals.continuing import Post
 from services.incidents.signals.expiry import expire
-from services.incidents.signals.recording import record
+from services.incidents.signals.recording import Written, record
 from services.incidents.signals.store import signals
 from services.incidents.signals.writer import Writer
 from shared.clock import rfc3339
+from shared.context import Context
 from shared.database import Database
 from tests.conftest import MovingClock, client_of, signed_in
 from tests.incidents.conftest import published
@@ -200,6 +203,33 @@ async def test_concurrent_posts_share_commits_and_each_gets_its_own_answer(
         assert stored.json()["fingerprint"] == f"f{n % 20}"
     async with db.read() as conn:
         assert (await conn.execute(select(func.count()).select_from(incidents))).scalar_one() == 20
+
+
+async def test_those_who_come_back_at_once_share_the_next_commit(
+    app: FastAPI, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+
+    async def slow(_conn: object, posts: list[Post], *_: object) -> list[list[Written]]:
+        time.sleep(0.02)  # noqa: ASYNC251  in the database's thread, or while nothing else is to do
+        batches.append(len(posts))
+        return [[] for _ in posts]
+
+    monkeypatch.setattr(writing, "record", slow)
+    writer: Writer = app.state.writer
+    signals = native.parse(json.dumps(FIRING).encode(), clock.now)
+    post = Post(signals, Context("incidents", "key:1", clock.now, "req_1"))
+
+    async def comes_back(turns: int) -> None:
+        for _ in range(6):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await writer.write(post)
+
+    await asyncio.gather(*(comes_back(turns) for turns in (0, 1, 2) * 4))
+    assert sum(batches) == 72
+    assert max(batches) == 12
+    assert len(batches) <= 8, batches
 
 
 async def test_an_answer_is_given_only_after_the_commit(
