@@ -1,7 +1,8 @@
 """In one process: what follows from a signal steps back while signals are being taken in.
 
-Consumers and requests share one core's worth of Python. In a storm the requests go first, since their
-senders wait and give up; what the events lead to comes a little later, and nothing of it is lost.
+Relays, consumers and requests share one core's worth of Python. In a storm the requests go first, since
+their senders wait and give up; what the events lead to comes a little later, in fewer and larger batches,
+and nothing of it is lost.
 """
 
 import asyncio
@@ -13,7 +14,21 @@ from shared.bus.bus import Consumer, Delivered, Partition
 REST = 3.0
 """While there are requests in hand, rest so many times as long as the last batch took: all that one
 consumer takes then is a quarter."""
+LEAST_REST = 0.1
+"""A batch costs two transactions and a flush of the disk each, however few events are in it."""
 LONGEST_REST = 1.0
+RELAY_REST = 0.04
+"""The same for a relay, which costs two as well, and wakes consumers."""
+
+LOOK_SECONDS = 0.02
+
+
+async def rest(busy: Callable[[], bool], seconds: float) -> None:
+    """Only for as long as it is busy; a moment without requests ends it."""
+    until = monotonic() + seconds
+    # Looked at now and then: requests come and go thousands of times a second.
+    while busy() and (left := until - monotonic()) > 0:  # noqa: ASYNC110
+        await asyncio.sleep(min(left, LOOK_SECONDS))
 
 
 class Courteous:
@@ -27,18 +42,12 @@ class Courteous:
     async def poll(self, limit: int, wait_seconds: float) -> list[Delivered]:
         polled_at, self._polled_at = self._polled_at, None
         if polled_at is not None:
-            await self._rest(min((monotonic() - polled_at) * REST, LONGEST_REST))
+            worked = monotonic() - polled_at
+            await rest(self._busy, min(max(worked * REST, LEAST_REST), LONGEST_REST))
         found = await self._consumer.poll(limit, wait_seconds)
         if found:
             self._polled_at = monotonic()
         return found
-
-    async def _rest(self, seconds: float) -> None:
-        """Only for as long as it is busy; a moment without requests ends it."""
-        until = monotonic() + seconds
-        # Looked at now and then: requests come and go thousands of times a second.
-        while self._busy() and (left := until - monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(min(left, 0.02))
 
     async def commit(self, done: Mapping[Partition, int]) -> None:
         await self._consumer.commit(done)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from services.courtesy import Courteous
+from services.courtesy import RELAY_REST, Courteous, rest
 from services.listening import StartRefused
 from shared import metrics, outbox
 from shared.bus import Bus, Consumer, EmbeddedBus
@@ -84,7 +84,7 @@ def _away(name: str) -> str:
 
 
 def bus_of(settings: Settings, busy: Callable[[], bool] | None = None) -> "WatchedBus":
-    """The bus that the settings choose; not started. Its consumers step back while it is `busy`."""
+    """The bus that the settings choose; not started. Those who use it step back while it is `busy`."""
     servers = settings.kafka_servers()
     if servers is None:
         return WatchedBus(EmbeddedBus(settings.bus_url()), busy)
@@ -94,7 +94,10 @@ def bus_of(settings: Settings, busy: Callable[[], bool] | None = None) -> "Watch
 
 
 class WatchedBus:
-    """Any bus, remembering who has joined, so that a scrape can ask each member how far behind it is."""
+    """Any bus, remembering who has joined, so that a scrape can ask each member how far behind it is.
+
+    While it is `busy`, its consumers rest between batches, and who sends rests before it goes on.
+    """
 
     def __init__(self, bus: Bus, busy: Callable[[], bool] | None = None) -> None:
         self.bus = bus
@@ -109,6 +112,9 @@ class WatchedBus:
 
     async def send(self, records: Sequence[Record]) -> None:
         await self.bus.send(records)
+        # The records are on the bus and wait for nothing; what is published now goes together.
+        if self._busy is not None:
+            await rest(self._busy, RELAY_REST)
 
     async def join(self, group: str, topics: Sequence[str]) -> Consumer:
         member = await self.bus.join(group, topics)

@@ -11,23 +11,27 @@ from typing import Any
 
 import structlog
 from sqlalchemy import (
+    BigInteger,
     Column,
+    Integer,
     LargeBinary,
     MetaData,
     Row,
     Table,
     Text,
-    delete,
+    bindparam,
     func,
     insert,
     select,
+    text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import metrics
 from shared.bus.bus import Bus
 from shared.clock import utc_now
-from shared.database import PUBLISHED, Database, Json, Serial, UtcDateTime
+from shared.database import PUBLISHED, Database, Json, Serial, UtcDateTime, to_json
 from shared.envelope import Event, Record, encode
 from shared.prepared import Prepared
 from shared.refusals import Invalid
@@ -51,7 +55,15 @@ outbox = Table(
 )
 
 _PUT = Prepared(insert(outbox))
-_SENT = select(outbox.c.seq, outbox.c.topic, outbox.c.key, outbox.c.headers, outbox.c.value)
+_OLDEST = (
+    select(outbox.c.seq, outbox.c.topic, outbox.c.key, outbox.c.headers, outbox.c.value)
+    .order_by(outbox.c.seq)
+    .limit(bindparam("most", type_=Integer))
+)
+_FORGET_ON_SQLITE = text("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(:numbers))")
+_FORGET_ON_POSTGRES = text("DELETE FROM outbox WHERE seq = ANY(:numbers)").bindparams(
+    bindparam("numbers", type_=ARRAY(BigInteger))
+)
 
 LARGEST = 900_000
 """Bytes; below Kafka's default limit of a message, so that the relay can never get stuck on one."""
@@ -107,13 +119,16 @@ async def relay_once(db: Database, bus: Bus) -> int:
     processes one relays at a time, or the events of one key could overtake each other; the others
     return 0. Raises TimeoutError when the bus doesn't answer, and what it or the database raises.
     """
-    if not await _pending(db, limit=1):
+    alone = db.schema is None  # leads always; the others look whether there is anything to lead for
+    rows = await _pending(db, limit=BATCH if alone else 1)
+    if not rows:
         return 0
     async with db.leading("relay") as leads:
         if not leads:
             return 0
         # failpoint: relay.leading
-        rows = await _pending(db, limit=BATCH)
+        if not alone:
+            rows = await _pending(db, limit=BATCH)
         # failpoint: relay.read
         # Another may have led, and sent all, since we looked.
         if not rows:
@@ -121,17 +136,25 @@ async def relay_once(db: Database, bus: Bus) -> int:
         async with asyncio.timeout(SEND_SECONDS):
             await bus.send([Record(row.topic, row.key, row.headers, row.value) for row in rows])
         # failpoint: relay.sent
-        async with db.begin() as conn:
-            await conn.execute(delete(outbox).where(outbox.c.seq.in_([row.seq for row in rows])))
-            # failpoint: relay.deleting
+        await _forget(db, [row.seq for row in rows])
         # failpoint: relay.deleted
         return len(rows)
 
 
 async def _pending(db: Database, *, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
-    query = _SENT.order_by(outbox.c.seq).limit(limit)
-    async with db.read() as conn:
-        return (await conn.execute(query)).all()
+    async with db.look() as conn:
+        return (await conn.execute(_OLDEST, {"most": limit})).all()
+
+
+async def _forget(db: Database, numbers: Sequence[int]) -> None:
+    async def work(conn: AsyncConnection) -> None:
+        if conn.dialect.name == "postgresql":
+            await conn.execute(_FORGET_ON_POSTGRES, {"numbers": numbers})
+        else:
+            await conn.execute(_FORGET_ON_SQLITE, {"numbers": to_json(numbers)})
+        # failpoint: relay.deleting
+
+    await db.write(work)
 
 
 async def relay_forever(service: str, db: Database, bus: Bus, beat: Beat) -> None:

@@ -9,6 +9,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import takewhile
 from typing import Any
 
@@ -23,10 +24,13 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     delete,
     func,
     select,
+    text,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.bus.bus import Delivered, Partition
 from shared.clock import rfc3339, utc_now
@@ -72,12 +76,28 @@ positions = Table(
 _APPEND = (
     "INSERT INTO log (topic, partition, key, headers, value, appended_at) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_SELECT = "SELECT offset, topic, partition, key, headers, value FROM log"
-_FROM = "(topic = ? AND partition = ? AND offset >= ?)"
+_LAST = "SELECT max(offset) FROM log"
+_KEEP = (
+    'INSERT INTO positions ("group", topic, partition, offset) VALUES (?, ?, ?, ?)'
+    ' ON CONFLICT ("group", topic, partition) DO UPDATE SET offset = excluded.offset'
+)
 """Said to the driver itself: every record of every service comes through here, twice."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+@cache
+def _reading(partitions: int) -> TextClause:
+    """The next records of so many partitions."""
+    here = " OR ".join(
+        f"(topic = :t{index} AND partition = :p{index} AND offset >= :o{index})"
+        for index in range(partitions)
+    )
+    return text(
+        "SELECT offset, topic, partition, key, headers, value FROM log"  # noqa: S608  numbers only
+        f" WHERE offset >= :least AND ({here}) ORDER BY offset LIMIT :most"
+    )
 
 
 def partition_of(key: str) -> int:
@@ -126,10 +146,14 @@ class EmbeddedBus:
             )
             for one in records
         ]
-        async with self.db.begin() as conn:
+
+        async def append(conn: AsyncConnection) -> int:
             await conn.exec_driver_sql(_APPEND, rows)
-            last = (await conn.execute(select(func.max(log.c.offset)))).scalar_one()
+            found = (await conn.exec_driver_sql(_LAST)).scalar_one()
             # failpoint: bus.appending
+            return found  # noqa: RET504  a failpoint stands between
+
+        last = await self.db.write(append)
         # One writer, one transaction: the new offsets are the consecutive ones up to `last`.
         # failpoint: bus.appended
         async with self.arrived:
@@ -233,12 +257,12 @@ class EmbeddedConsumer:
         More than a bus must promise: it keeps what different aggregates said close to its order.
         """
         behind = {p: self.positions[p] for p in self._behind()}
-        here = " OR ".join([_FROM] * len(behind))
-        query = f"{_SELECT} WHERE offset >= ? AND ({here}) ORDER BY offset LIMIT ?"
-        places = [value for p, offset in behind.items() for value in (*p, offset)]
-        async with self.bus.db.read() as conn:
-            found = await conn.exec_driver_sql(query, (min(behind.values()), *places, limit))
-            rows: list[Any] = list(found)
+        places: dict[str, Any] = {"least": min(behind.values()), "most": limit}
+        for index, (partition, offset) in enumerate(behind.items()):
+            places[f"t{index}"], places[f"p{index}"] = partition
+            places[f"o{index}"] = offset
+        async with self.bus.db.look() as conn:
+            rows = (await conn.execute(_reading(len(behind)), places)).all()
         partitions = {p: p for p in behind}
         return [
             Delivered(
@@ -253,19 +277,12 @@ class EmbeddedConsumer:
         mine = {p: offset for p, offset in done.items() if p in self.positions}
         if not mine:
             return
-        rows = [
-            {"group": self.group, "topic": p.topic, "partition": p.number, "offset": offset}
-            for p, offset in mine.items()
-        ]
-        async with self.bus.db.begin() as conn:
-            upsert = insert_into(conn, positions)
-            await conn.execute(
-                upsert.on_conflict_do_update(
-                    index_elements=["group", "topic", "partition"],
-                    set_={"offset": upsert.excluded.offset},
-                ),
-                rows,
-            )
+        rows = [(self.group, *p, offset) for p, offset in mine.items()]
+
+        async def keep(conn: AsyncConnection) -> None:
+            await conn.exec_driver_sql(_KEEP, rows)
+
+        await self.bus.db.write(keep)
         # failpoint: bus.position_kept
         self.committed |= mine
 
