@@ -101,21 +101,25 @@ def bad(field: str, message: str) -> BadBody:
     return BadBody(FieldError(field, message))
 
 
-def decoded(decoder: msgspec.json.Decoder[Document], body: bytes) -> Document:
-    """The body as the decoder's type. Raises BadBody for whatever keeps it from being that."""
+def decoded(decoder: msgspec.json.Decoder[Document], body: bytes, field: str = "body") -> Document:
+    """The body as the decoder's type. Raises BadBody for whatever keeps it from being that.
+
+    `field` is where in the body this stands, where it is a part of one.
+    """
     try:
         body.decode()  # msgspec doesn't look into the strings it skips
         return decoder.decode(body)
     except UnicodeDecodeError as error:
-        raise bad("body", f"is not UTF-8 at byte {error.start}; send UTF-8 JSON") from None
+        raise bad(field, f"is not UTF-8 at byte {error.start}; send UTF-8 JSON") from None
     except RecursionError:
-        raise bad("body", "is nested too deeply; send it flat, as the format has it") from None
+        raise bad(field, "is nested too deeply; send it flat, as the format has it") from None
     except msgspec.ValidationError as error:
         complaint, where, path = str(error).rpartition(" - at `$")
-        field = path.rstrip("`").lstrip(".") if where else "body"
-        raise bad(shortened(field, 200), _advice(complaint if where else path)) from None
+        inside = "" if field == "body" else field
+        at = (inside + path.rstrip("`")).lstrip(".") if where else field
+        raise bad(shortened(at, 200), _advice(complaint if where else path)) from None
     except msgspec.DecodeError as error:
-        raise bad("body", f"is not JSON: {error}; send one complete JSON document") from None
+        raise bad(field, f"is not JSON: {error}; send one complete JSON document") from None
 
 
 def _advice(complaint: str) -> str:
