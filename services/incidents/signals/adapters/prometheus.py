@@ -54,7 +54,7 @@ _REMEMBERED = 4_096
 _REMEMBERED_LENGTH = 1_024
 _known: dict[object, Stated] = {}
 """A firing alert is sent again every minute, and reading it costs more than all the rest. The bounds
-keep this under 20 MB whatever is sent; what has been there longest goes first."""
+keep this under 40 MB whatever is sent; what has been there longest goes first."""
 
 
 def parse(body: bytes, received_at: datetime) -> list[Signal]:
