@@ -5,9 +5,9 @@ for the whole body. A batch is never accepted in part.
 """
 
 import re
-from functools import lru_cache
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import ClassVar, Literal, TypeVar
 
 import msgspec
