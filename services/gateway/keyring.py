@@ -6,6 +6,8 @@ key fails within five seconds wherever it was revoked. Expiry is looked at on ea
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
+from secrets import token_bytes
 
 import structlog
 
@@ -32,6 +34,9 @@ class Signing:
     secrets: tuple[bytes, ...]
 
 
+_Held = tuple[ApiKey, Principal]
+
+
 class Keyring:
     """Answers whom a key's text stands for, and whose signature counts."""
 
@@ -39,7 +44,9 @@ class Keyring:
         self.db = db
         self.pepper = pepper
         self.clock = clock
-        self._keys: dict[str, tuple[ApiKey, Principal]] = {}
+        self._keys: dict[str, _Held] = {}
+        self._shown: dict[bytes, _Held] = {}
+        self._salt = token_bytes(32)
         self._signing: dict[str, Signing] = {}
         self._used: dict[str, datetime] = {}
         self._noted: dict[str, datetime] = {}
@@ -50,20 +57,31 @@ class Keyring:
             keys = await store.load_unrevoked(conn)
             senders = {one.id: one for one in await integrations.load_active(conn)}
         self._keys = {key.prefix: (key, _principal(key, senders)) for key in keys}
+        self._shown = {}
         self._signing = {one.id: self._signed(one) for one in senders.values() if one.secrets}
 
     def principal(self, text: str) -> Principal | None:
         """Whom this key stands for, or None when it opens nothing."""
-        presented = parse(text)
-        held = self._keys.get(presented.prefix) if presented else None
-        if presented is None or held is None:
+        if not text.isascii():
             return None
-        key, principal = held
+        # What has opened since the last reload is known by a hash that only this process can make:
+        # a third of the work, no text is kept, and the time it takes tells nothing about a key.
+        shown = blake2b(text.encode(), key=self._salt).digest()
+        held = self._shown.get(shown) or self._found(text)
         now = self.clock()
-        if not opens(self.pepper, key, presented.secret, now):
+        if held is None or not held[0].active(now):
             return None
+        self._shown[shown] = held
+        key, principal = held
         self._used[key.id] = now
         return principal
+
+    def _found(self, text: str) -> _Held | None:
+        presented = parse(text)
+        held = self._keys.get(presented.prefix) if presented else None
+        if presented is None or held is None or not opens(self.pepper, held[0], presented.secret):
+            return None
+        return held
 
     def signing(self, integration_id: str) -> Signing | None:
         """How this integration signs, or None when it need not."""

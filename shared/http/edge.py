@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from prometheus_client import Counter, Histogram
+from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import metrics
@@ -35,6 +36,7 @@ def create_service(
         separate_input_output_schemas=False,
         responses=problems.ANSWERS,
     )
+    app.state = _State()
     app.state.service = service
     app.state.db = db
     app.state.clock = clock
@@ -44,6 +46,13 @@ def create_service(
     inside = app.routed if first is None else first(app.routed)
     app.road = _Measured(_WithoutNul(inside), service)
     return app
+
+
+class _State(State):
+    """Plain attributes. Starlette's own look for them everywhere else first, at each request."""
+
+    def __setattr__(self, key: Any, value: Any) -> None:
+        object.__setattr__(self, key, value)
 
 
 class _Service(FastAPI):

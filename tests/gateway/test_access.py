@@ -100,6 +100,14 @@ async def test_the_right_prefix_with_a_wrong_secret_opens_nothing(front: Front) 
     assert await status(front, front.admin_key + "0") == 401
 
 
+async def test_what_has_just_opened_opens_for_nobody_with_another_secret(front: Front) -> None:
+    wrong = front.admin_key[:-1] + ("A" if front.admin_key[-1] != "A" else "B")
+    assert front.keyring.principal(front.admin_key) is not None
+    assert front.keyring.principal(wrong) is None
+    assert front.keyring.principal(front.admin_key + "é") is None
+    assert front.keyring.principal(front.admin_key) is not None
+
+
 async def test_a_revoked_key_fails_at_once(front: Front, admin: httpx.AsyncClient) -> None:
     made = await make_key(admin, "incidents:read")
     assert await status(front, made["key"]) == 200
@@ -114,6 +122,7 @@ async def test_a_key_revoked_by_another_process_fails_after_the_next_reload(
     front: Front, admin: httpx.AsyncClient
 ) -> None:
     made = await make_key(admin, "incidents:read")
+    assert await status(front, made["key"]) == 200
     async with front.db.begin() as conn:
         await conn.execute(text("UPDATE api_keys SET revoked_at = created_at WHERE name='tester'"))
     await front.keyring.keep_up()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import httpx
@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from services.gateway.app import front_door
-from services.gateway.edge.bound import nested_too_deep
+from services.gateway.edge.bound import bounded, nested_too_deep
 from services.gateway.edge.route import RoutesOverlap, longest, table_of
 from services.gateway.keyring import Signing
 from shared.auth import PRINCIPAL, Principal
@@ -144,6 +144,62 @@ async def test_a_body_that_dribbles_is_given_up(
     assert answer.status_code == 408
     assert answer.headers["connection"] == "close"
     assert echo.bodies == []
+
+
+async def test_a_body_that_never_begins_is_given_up(
+    client: httpx.AsyncClient, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.edge.bound.BODY_SECONDS", 0.1)
+
+    async def silence() -> AsyncIterator[bytes]:
+        await asyncio.sleep(5)
+        yield b"{}"
+
+    answer = await client.post("/echo", content=silence())
+    assert answer.status_code == 408
+    assert echo.bodies == []
+
+
+async def test_a_body_that_comes_after_its_head_is_taken_whole(
+    client: httpx.AsyncClient, echo: Echo
+) -> None:
+    async def hesitant() -> AsyncIterator[bytes]:
+        for piece in (b"one ", b"two ", b"three"):
+            await asyncio.sleep(0.01)
+            yield piece
+
+    assert (await client.post("/echo", content=hesitant())).status_code == 200
+    assert echo.bodies == [b"one two three"]
+
+
+async def test_who_waits_for_a_body_can_be_cancelled() -> None:
+    ended: list[BaseException] = []
+
+    async def never() -> Message:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            ended.append(error)
+            raise
+        raise AssertionError("nobody sets it")
+
+    async def unasked(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("no body came")
+
+    async def unheard(message: Message) -> None:
+        raise AssertionError(f"nobody is there to be told {message}")
+
+    scope = {"type": "http", "path": "/echo", "headers": [(b"content-length", b"5")]}
+    reading = asyncio.create_task(_awaited(bounded(unasked)(scope, never, unheard)))
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert len(ended) == 1
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e9", "٣"])

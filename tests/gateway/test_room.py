@@ -181,6 +181,22 @@ async def test_who_connects_and_says_nothing_is_let_go(monkeypatch: pytest.Monke
         assert await says(address, b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ") == b""
 
 
+async def test_a_body_may_come_after_its_head_and_another_request_after_that() -> None:
+    slow = Slow()
+    slow.go.set()
+    async with served(front_of(slow, Room(10))) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        head = b"POST /slow HTTP/1.1\r\nHost: x\r\nX-Api-Key: %b\r\nContent-Length: 4\r\n\r\n"
+        async with asyncio.timeout(5):
+            for pieces in [(b"", b"body"), (b"bo", b"dy"), (b"body", b"")]:
+                writer.write(head % KEY.encode() + pieces[0])
+                await asyncio.sleep(0.05)
+                writer.write(pieces[1])
+                assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+                await reader.readuntil(b"0\r\n\r\n")
+        writer.close()
+
+
 async def test_headers_without_end_are_refused() -> None:
     async with served(front_of(Slow(), Room(10))) as address:
         endless = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: " + b"x" * LARGEST_HEAD

@@ -6,6 +6,9 @@ turns out too large or when its sender goes away in the middle.
 
 import asyncio
 import re
+from collections.abc import Generator
+from types import coroutine
+from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,8 +70,7 @@ def bounded(app: ASGIApp) -> ASGIApp:
         if length is not None and length.isdigit() and _number(length) > LARGEST_BODY:
             return await refuse(scope, receive, send, 413, "body-too-large", TOO_LARGE)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _read(receive)
+            body = await _read(receive)
         except TimeoutError:
             return await refuse(scope, receive, send, 408, "body-too-slow", TOO_SLOW, LAST)
         if body is None:
@@ -87,17 +89,54 @@ def _number(digits: bytes) -> int:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or its beginning once it is too large, or None when the sender went away."""
+    """The whole body, or its beginning once it is too large, or None when the sender went away.
+
+    Raises TimeoutError. A small body has come with its head nearly always; then no clock is set.
+    """
+    asked = receive().__await__()
+    came: Message | None = None
+    waits_for: object = None
+    try:
+        waits_for = next(asked)
+    except StopIteration as at_once:
+        came = cast("Message", at_once.value)
+        if not came.get("more_body", False):
+            return _piece(came)
+    async with asyncio.timeout(BODY_SECONDS):
+        return await _rest(came or await _continued(asked, waits_for), receive)
+
+
+@coroutine
+def _continued(
+    asked: Generator[Any, Any, Message], waits_for: object
+) -> Generator[Any, Any, Message]:
+    """Await what has been begun already, and has said what it waits for."""
+    try:
+        while True:
+            try:
+                yield waits_for
+            except BaseException as error:  # a cancellation is for what is awaited, too
+                waits_for = asked.throw(error)
+            else:
+                waits_for = next(asked)
+    except StopIteration as came:
+        return came.value
+
+
+async def _rest(message: Message, receive: Receive) -> bytes | None:
     parts: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+    while (piece := _piece(message)) is not None:
+        parts.append(piece)
+        size += len(piece)
         if size > LARGEST_BODY or not message.get("more_body", False):
             return b"".join(parts)
+        message = await receive()
+    return None
+
+
+def _piece(message: Message) -> bytes | None:
+    return None if message["type"] == "http.disconnect" else message.get("body", b"")
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -36,9 +36,7 @@ class HotRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                stated = request.headers.get("traceparent")
-                traceparent = stated if stated and len(stated) <= LONGEST else None
-                ctx = authorize(request, scopes, traceparent)
+                ctx = authorize(request, scopes, _traceparent(request.scope))
                 return await endpoint(request, ctx)
             except HTTPException as error:
                 said = error.status_code, "not-allowed", str(error.detail)
@@ -68,6 +66,13 @@ def hot_first(app: ASGIApp, routes: Sequence[BaseRoute]) -> ASGIApp:
         return await answer(scope, receive, send)
 
     return chosen
+
+
+def _traceparent(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return value.decode("latin-1") if 0 < len(value) <= LONGEST else None
+    return None
 
 
 def _scopes(route: APIRoute) -> list[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from time import monotonic
 
+from prometheus_client import Counter
+
 from services.incidents import metrics
 from services.incidents.signals.continuing import Post
 from services.incidents.signals.limits import Limits, SenderOverItsLimit
@@ -16,7 +18,8 @@ KNOWN_SOURCES = 50
 """Sources that get a label of their own; the API lets callers name any, so the rest is `other`."""
 
 _REASONS = {SignalStoreUnavailable: "no_database", SenderOverItsLimit: "over_limit"}
-_labels: set[str] = set()
+_accepted: dict[str, Counter] = {}
+"""By label, looked up once: that costs more than counting."""
 
 
 async def take_in(
@@ -44,7 +47,7 @@ def _count(signals: Sequence[Signal], written: Sequence[Written]) -> None:
         if signal.skewed:
             metrics.signals_skewed.labels(_label(signal.source)).inc()
     for source, count in sources.items():
-        metrics.ingest_accepted.labels(_label(source)).inc(count)
+        _accepted_from(source).inc(count)
     if dropped := len(signals) - len(written):
         metrics.signals_dropped.inc(dropped)
     if silenced := sum(one.silenced for one in written):
@@ -58,8 +61,13 @@ def refused(reason: str) -> None:
     metrics.ingest_rejected.labels(reason).inc()
 
 
+def _accepted_from(source: str) -> Counter:
+    label = _label(source)
+    found = _accepted.get(label)
+    if found is None:
+        found = _accepted[label] = metrics.ingest_accepted.labels(label)
+    return found
+
+
 def _label(source: str) -> str:
-    if source not in _labels and len(_labels) >= KNOWN_SOURCES:
-        return "other"
-    _labels.add(source)
-    return source
+    return source if source in _accepted or len(_accepted) < KNOWN_SOURCES else "other"

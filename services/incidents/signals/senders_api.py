@@ -61,8 +61,11 @@ def _stated(sent: Sent) -> Sequence[Said]:
     return native.parse(sent.body, sent.received_at)
 
 
+_NOTHING = Response(status_code=200)
+
+
 def _nothing(_taken: Taken) -> Response:
-    return Response(status_code=200)
+    return _NOTHING
 
 
 PROMETHEUS = Format(_posted, _nothing)

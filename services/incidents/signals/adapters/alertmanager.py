@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from services.incidents.signals import signal as rules
-from services.incidents.signals.adapters.prometheus import labelled_signal
+from services.incidents.signals.adapters.prometheus import labelled_signal, said_by
 from services.incidents.signals.signal import Signal, Status
 
 VERSION = "4"
@@ -63,14 +63,11 @@ def _signal(alert: WebhookAlert, field: str, truncated: int, received_at: dateti
     # A firing alert's end is not yet known, whatever stands in endsAt.
     ends_at = rules.moment(alert.ends_at, f"{field}.endsAt") if resolved else None
     return labelled_signal(
-        field,
+        said_by(alert.labels, alert.annotations or {}, alert.generator_url, field),
         received_at,
         status=alert.status,
         starts_at=rules.moment(alert.starts_at, f"{field}.startsAt"),
         ends_at=(ends_at or received_at) if resolved else None,
-        labels=alert.labels,
-        annotations=alert.annotations or {},
-        url=alert.generator_url,
         stated_fingerprint=rules.storable(alert.fingerprint),
         truncated=truncated,
     )

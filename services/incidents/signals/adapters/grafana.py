@@ -11,7 +11,7 @@ import msgspec
 
 from services.incidents.signals import signal as rules
 from services.incidents.signals.adapters import loose
-from services.incidents.signals.adapters.prometheus import labelled_signal
+from services.incidents.signals.adapters.prometheus import labelled_signal, said_by
 from services.incidents.signals.signal import Signal, Status
 
 SOURCE = "grafana"
@@ -90,15 +90,13 @@ def _signal(alert: Alert, field: str, truncated: int, received_at: datetime) -> 
     resolved = alert.status == "resolved"
     ends_at = rules.moment(alert.ends_at, f"{field}.endsAt") if resolved else None
     links = (alert.generator_url, alert.panel_url, alert.dashboard_url)
+    url = next((said for link in links if rules.web_address(said := loose.text(link))), None)
     signal = labelled_signal(
-        field,
+        said_by(alert.labels, alert.annotations or {}, url, field),
         received_at,
         status=alert.status,
         starts_at=rules.moment(alert.starts_at, f"{field}.startsAt"),
         ends_at=(ends_at or received_at) if resolved else None,
-        labels=alert.labels,
-        annotations=alert.annotations or {},
-        url=next((said for link in links if rules.web_address(said := loose.text(link))), None),
         stated_fingerprint=rules.storable(alert.fingerprint),
         truncated=truncated,
     )

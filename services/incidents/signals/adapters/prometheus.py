@@ -22,14 +22,39 @@ MAX_CUSTOMERS = 1_000_000_000
 class PostedAlert(msgspec.Struct, gc=False):
     """One alert of API v2. Fields that aren't named here are ignored."""
 
-    labels: dict[str, str]
-    annotations: dict[str, str] | None = None
+    labels: msgspec.Raw
+    """What labels and annotations say is read only where it is not remembered."""
+    annotations: msgspec.Raw = msgspec.Raw(b"null")
     starts_at: str | None = msgspec.field(name="startsAt", default=None)
     ends_at: str | None = msgspec.field(name="endsAt", default=None)
     generator_url: str | None = msgspec.field(name="generatorURL", default=None)
 
 
 _DECODER = msgspec.json.Decoder(list[PostedAlert])
+_LABELS = msgspec.json.Decoder(dict[str, str])
+_ANNOTATIONS = msgspec.json.Decoder(dict[str, str] | None)
+
+
+class Stated(NamedTuple):
+    """What labels, annotations and URL say, whenever it is that the alert fires."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    url: str | None
+    fingerprint: str
+    title: str
+    alert_name: str | None
+    description: str
+    service: str | None
+    severity: Severity
+    customers_affected: int | None
+
+
+_REMEMBERED = 4_096
+_REMEMBERED_LENGTH = 1_024
+_known: dict[object, Stated] = {}
+"""A firing alert is sent again every minute, and reading it costs more than all the rest. The bounds
+keep this under 40 MB whatever is sent; what has been there longest goes first."""
 
 
 def parse(body: bytes, received_at: datetime) -> list[Signal]:
@@ -40,45 +65,71 @@ def parse(body: bytes, received_at: datetime) -> list[Signal]:
 
 
 def _signal(alert: PostedAlert, field: str, received_at: datetime) -> Signal:
-    # Alertmanager drops empty labels before it makes the fingerprint; to Prometheus an empty label
-    # is an absent one.
-    labels = {name: value for name, value in alert.labels.items() if value}
-    if not labels:
-        raise rules.bad(f"{field}.labels", "has no label with a value; name the alert in one")
+    said = _posted(alert, field)
     ends_at = rules.moment(alert.ends_at, f"{field}.endsAt")
     resolved = ends_at is not None and ends_at <= received_at
     return labelled_signal(
-        field,
+        said,
         received_at,
         status="resolved" if resolved else "firing",
         starts_at=rules.moment(alert.starts_at, f"{field}.startsAt"),
         ends_at=ends_at if resolved else None,
         expires_at=None if resolved else ends_at,
-        labels=labels,
-        annotations=alert.annotations or {},
-        url=alert.generator_url,
     )
 
 
+def _posted(alert: PostedAlert, field: str) -> Stated:
+    """What the alert says; the same bytes say the same, and so needn't be read again."""
+    key = bytes(alert.labels), bytes(alert.annotations), alert.generator_url
+    if (known := _known.get(key)) is not None:
+        return known
+    sent = rules.decoded(_LABELS, key[0], f"{field}.labels")
+    # Alertmanager drops empty labels before it makes the fingerprint; to Prometheus an empty label
+    # is an absent one.
+    labels = {name: value for name, value in sent.items() if value}
+    if not labels:
+        raise rules.bad(f"{field}.labels", "has no label with a value; name the alert in one")
+    annotations = rules.decoded(_ANNOTATIONS, key[1], f"{field}.annotations") or {}
+    said = _read(labels, annotations, alert.generator_url, field)
+    _remember(key, said, len(key[0]) + len(key[1]) + len(alert.generator_url or ""))
+    return said
+
+
+def said_by(
+    labels: dict[str, str], annotations: dict[str, str], url: str | None, field: str
+) -> Stated:
+    """What labels, annotations and URL say, remembered; `field` leads in a BadBody's path."""
+    key = (*labels.items(), None, *annotations.items(), url)
+    if (known := _known.get(key)) is not None:
+        return known
+    read = _read(labels, annotations, url, field)
+    texts = (*labels, *labels.values(), *annotations, *annotations.values(), url or "")
+    _remember(key, read, sum(map(len, texts)))
+    return read
+
+
+def _remember(key: object, said: Stated, length: int) -> None:
+    if length <= _REMEMBERED_LENGTH:
+        if len(_known) >= _REMEMBERED:
+            del _known[next(iter(_known))]
+        _known[key] = said
+
+
 def labelled_signal(
-    field: str,
+    said: Stated,
     received_at: datetime,
     *,
     status: Status,
     starts_at: datetime | None,
     ends_at: datetime | None,
     expires_at: datetime | None = None,
-    labels: dict[str, str],
-    annotations: dict[str, str],
-    url: str | None,
     stated_fingerprint: str = "",
     truncated: int = 0,
 ) -> Signal:
-    """A signal from what Prometheus' alerts consist of, bounded; `field` leads in a BadBody's path.
+    """A signal from what Prometheus' alerts consist of, bounded.
 
     The fingerprint is made from the labels where none is stated.
     """
-    said = _said(labels, annotations, url, field)
     starts_at, ends_at, skewed = rules.bounded(starts_at, ends_at, received_at)
     return Signal(
         source=SOURCE,
@@ -101,37 +152,12 @@ def labelled_signal(
     )
 
 
-class _Said(NamedTuple):
-    """What labels, annotations and URL say, whenever it is that the alert fires."""
-
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    url: str | None
-    fingerprint: str
-    title: str
-    alert_name: str | None
-    description: str
-    service: str | None
-    severity: Severity
-    customers_affected: int | None
-
-
-_REMEMBERED = 4_096
-_REMEMBERED_LENGTH = 1_024
-_known: dict[object, _Said] = {}
-"""A firing alert is sent again every minute, and reading it costs more than all the rest. The bounds
-keep this under 20 MB whatever is sent; what has been there longest goes first."""
-
-
-def _said(
+def _read(
     labels: dict[str, str], annotations: dict[str, str], url: str | None, field: str
-) -> _Said:
-    key = (*labels.items(), None, *annotations.items(), url)
-    if (known := _known.get(key)) is not None:
-        return known
+) -> Stated:
     stored = rules.labelled(labels, f"{field}.labels")
     notes = rules.annotated(annotations, f"{field}.annotations")
-    said = _Said(
+    return Stated(
         labels=stored,
         annotations=notes,
         url=rules.web_address(url),
@@ -143,12 +169,6 @@ def _said(
         severity=rules.severity_of(stored),
         customers_affected=customers(notes),
     )
-    texts = (*labels, *labels.values(), *annotations, *annotations.values(), url or "")
-    if sum(map(len, texts)) <= _REMEMBERED_LENGTH:
-        if len(_known) >= _REMEMBERED:
-            del _known[next(iter(_known))]
-        _known[key] = said
-    return said
 
 
 def _title(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
