@@ -12,6 +12,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     select,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.feedback.metadata import chunks, metadata
+from services.feedback.metadata import metadata
 from services.feedback.themes.domain import Theme, ThemeUnknown
 from shared.clock import EARLIEST, parse_rfc3339, rfc3339
 from shared.database import Json, Serial, UtcDateTime, insert_into
@@ -111,16 +112,19 @@ async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str
     return {row.id: theme(row) for row in await _LOAD.rows(conn, {"keys": packed(keys)})}
 
 
+_LIVE_IDS = Prepared(select(themes.c.id, themes.c.merged_into).where(one_of(themes.c.id)))
+
+
 async def live_ids(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, str]:
     """For each of these ids the theme that it is now: itself, or what it was merged into.
 
     `merged_into` always names a live theme, so one step is enough. Unknown ids are absent.
     """
-    found: dict[str, str] = {}
-    for some in chunks(set(theme_ids)):
-        query = select(themes.c.id, themes.c.merged_into).where(themes.c.id.in_(some))
-        found |= {row.id: row.merged_into or row.id for row in await conn.execute(query)}
-    return found
+    keys = [(id,) for id in sorted(set(theme_ids))]
+    if not keys:
+        return {}
+    rows = await _LIVE_IDS.rows(conn, {"keys": packed(keys)})
+    return {row.id: row.merged_into or row.id for row in rows}
 
 
 _ADD = Prepared(insert(themes))
@@ -236,13 +240,22 @@ async def told_before(conn: AsyncConnection, before: datetime, limit: int) -> li
     return list((await conn.execute(query)).scalars())
 
 
+_MAKE_KNOWN = Prepared(
+    update(themes)
+    .where(
+        themes.c.id == bindparam("theme"),
+        themes.c.told_as_of.is_(None),
+        themes.c.state != "merged",
+    )
+    .values(told_as_of=bindparam("since", type_=UtcDateTime()))
+)
+
+
 async def make_known(conn: AsyncConnection, theme_ids: Iterable[str]) -> None:
     """Have the numbers of these themes told from now on; those of live ones that are not told yet."""
-    for some in chunks(theme_ids):
-        unknown = update(themes).where(
-            themes.c.id.in_(some), themes.c.told_as_of.is_(None), themes.c.state != "merged"
-        )
-        await conn.execute(unknown.values(told_as_of=EARLIEST))
+    rows = [{"theme": id, "since": EARLIEST} for id in sorted(set(theme_ids))]
+    if rows:
+        await _MAKE_KNOWN.many(conn, rows)
 
 
 async def make_due(conn: AsyncConnection, product: str | None) -> None:
