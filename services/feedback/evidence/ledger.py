@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Integer, Text, func, literal, select, tuple_, type_coerce
+from sqlalchemy import Integer, Text, bindparam, func, literal, select, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.detection.demand import Voice
@@ -48,11 +48,15 @@ _COLUMNS = (
 )
 """As the driver gives them: of most rows it is known already what they mean (`_seen`)."""
 
-_LOAD = Prepared(
-    select(*_COLUMNS)
-    .where(one_of(evidence.c.theme_id))
-    .order_by(evidence.c.theme_id, evidence.c.at, evidence.c.source_id)
+_IN_ORDER = (evidence.c.theme_id, evidence.c.at, evidence.c.source_id)
+_LOAD = Prepared(select(*_COLUMNS).where(one_of(evidence.c.theme_id)).order_by(*_IN_ORDER))
+_LOAD_ONE = Prepared(
+    select(*_COLUMNS).where(evidence.c.theme_id == bindparam("theme")).order_by(*_IN_ORDER)
 )
+
+FEW = 8
+"""So many ledgers are read one by one. PostgreSQL can't see how many keys a list holds: of few it would
+read the whole table, where that has long ledgers."""
 
 ROWS_KNOWN = 30_000
 
@@ -138,10 +142,14 @@ async def load(conn: AsyncConnection, sizes: Mapping[str, int]) -> dict[str, Led
     they are read. A theme without evidence has an empty ledger."""
     rows: dict[str, list[Seen]] = {theme_id: [] for theme_id in sizes}
     usual = [theme_id for theme_id, size in sizes.items() if size <= NEWEST]
-    if usual:
+    if len(usual) > FEW:
         keys = packed((theme_id,) for theme_id in sorted(usual))
         for theme_id, *raw in await _LOAD.rows(conn, {"keys": keys}):
             rows[theme_id].append(_seen(tuple(raw)))
+    else:
+        for one in usual:
+            found = await _LOAD_ONE.rows(conn, {"theme": one})
+            rows[one] = [_seen(tuple(raw)) for _, *raw in found]
     for theme_id in sizes.keys() - set(usual):
         rows[theme_id] = await _newest(conn, theme_id)
     ledgers: dict[str, Ledger] = {}
