@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.clock import utc_now
 from shared.database import UtcDateTime, to_json
 from shared.outbox import plumbing
+from shared.prepared import Prepared
 
 inbox = Table(
     "inbox",
@@ -31,9 +32,13 @@ WHERE true ON CONFLICT DO NOTHING RETURNING event_id
 """One statement whatever their number: a row of parameters for each would take longer than the rest."""
 
 _AT = bindparam("claimed_at", type_=UtcDateTime)
-_ON_SQLITE = text(_CLAIM.format(ids="json_each(:ids)")).bindparams(_AT)
-_ON_POSTGRES = text(_CLAIM.format(ids="unnest(:ids) AS value")).bindparams(
-    _AT, bindparam("consumer", type_=Text), bindparam("ids", type_=ARRAY(Text))
+_ON_SQLITE = Prepared(
+    text(_CLAIM.format(ids="json_each(:ids)")).bindparams(_AT).columns(inbox.c.event_id)
+)
+_ON_POSTGRES = Prepared(
+    text(_CLAIM.format(ids="unnest(:ids) AS value"))
+    .bindparams(_AT, bindparam("consumer", type_=Text), bindparam("ids", type_=ARRAY(Text)))
+    .columns(inbox.c.event_id)
 )
 
 
@@ -46,5 +51,5 @@ async def claim(conn: AsyncConnection, consumer: str, event_ids: Sequence[str]) 
     ids = list(event_ids) if on_postgres else to_json(event_ids)
     values = {"consumer": consumer, "claimed_at": claimed_at, "ids": ids}
     # failpoint: inbox.claiming
-    found = await conn.execute(_ON_POSTGRES if on_postgres else _ON_SQLITE, values)
-    return set(found.scalars())
+    found = await (_ON_POSTGRES if on_postgres else _ON_SQLITE).rows(conn, values)
+    return {row.event_id for row in found}

@@ -62,7 +62,7 @@ class _Ready:
             (name, types[name].dialect_impl(dialect).bind_processor(dialect))
             for name in compiled.positiontup
         ]
-        columns = [*getattr(statement, "selected_columns", ())]
+        columns = [*getattr(statement, "exported_columns", ())]  # also those of RETURNING
         fields: list[Any] = [(column.key, Any) for column in columns]
         self._row: Any = NamedTuple("Row", fields)
         self._processors: list[tuple[int, Callable[[Any], Any]]] = [
@@ -82,10 +82,12 @@ class _Ready:
 
     def read(self, found: Iterable[Any]) -> list[Any]:
         """The driver's rows as ours."""
+        if not self._processors:
+            return [self._row._make(one) for one in found]
         rows: list[Any] = []
         for one in found:
             row = list(one)
             for index, process in self._processors:
                 row[index] = process(row[index])
-            rows.append(self._row(*row))
+            rows.append(self._row._make(row))
         return rows

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Integer, Table, Text, delete, select
+from sqlalchemy import BigInteger, Column, Integer, Table, Text, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import UtcDateTime, insert_into
 from shared.dead_letters import Place
 from shared.outbox import plumbing
+from shared.prepared import Prepared
 
 LIMIT = 20
 
@@ -57,12 +58,15 @@ def after_letter(run: Run, place: Place) -> Run:
     return replace(longer, stop=None, stopped_at=None) if run.reached(place) else longer
 
 
+_LOAD = Prepared(select(dead_letter_runs).where(dead_letter_runs.c.consumer == bindparam("whose")))
+
+
 async def load(conn: AsyncConnection, consumer: str) -> Run:
     """The consumer's run so far."""
-    query = select(dead_letter_runs).where(dead_letter_runs.c.consumer == consumer)
-    row = (await conn.execute(query)).one_or_none()
-    if row is None:
+    rows = await _LOAD.rows(conn, {"whose": consumer})
+    if not rows:
         return Run()
+    row = rows[0]
     stop = None if row.topic is None else (row.topic, row.partition, row.offset)
     return Run(row.length, stop, row.stopped_at)
 

@@ -52,6 +52,12 @@ COUNT = Prepared(
     .where(kept.c.name == bindparam("key"))
     .values(count=kept.c.count + 7 * bindparam("times", type_=Integer()))
 )
+RENAME = Prepared(
+    update(kept)
+    .where(kept.c.name == bindparam("key"))
+    .values(name=bindparam("to"), at=bindparam("then"))
+    .returning(kept.c.name, kept.c.at)
+)
 NAMED = Prepared(
     text("SELECT name AS called FROM kept WHERE count = :count")
     .bindparams(bindparam("count", type_=Integer()))
@@ -126,6 +132,21 @@ async def test_keys_constants_and_plain_text_are_understood(db: Database) -> Non
         return [tuple(row) for row in found], [row.called for row in called]
 
     assert await db.write(work) == ([("a", MORNING)], ["c"])
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+async def test_what_changed_rows_return_is_told(db: Database, handed_over: bool) -> None:
+    async def work(conn: AsyncConnection) -> list[tuple[Any, ...]]:
+        await ADD.many(conn, [{**ROW, "name": "a"}])
+        values = {"key": "a", "to": "b", "then": MORNING}
+        return [tuple(row) for _ in range(2) for row in await RENAME.rows(conn, values)]
+
+    if handed_over:
+        told = await db.write(work)
+    else:
+        async with db.begin() as conn:
+            told = await work(conn)
+    assert told == [("b", MORNING)]
 
 
 async def test_its_errors_are_sqlalchemys_and_leave_nothing(db: Database) -> None:

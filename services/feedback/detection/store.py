@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, Integer, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Integer, Table, Text, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.detection.demand import DETECTOR as DEMAND
@@ -13,9 +13,11 @@ from services.feedback.detection.detect import RECURRENCE, Policies
 from services.feedback.detection.reason import Reason
 from services.feedback.detection.recurrence import RecurrencePolicy, Rise
 from services.feedback.detection.settings import settings_of
-from services.feedback.metadata import chunks, metadata
+from services.feedback.metadata import metadata
 from shared.clock import EARLIEST
 from shared.database import Json, Serial, UtcDateTime, insert_into
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 EVERY_PRODUCT = ""
 """The product of the policy that holds for every product without one of its own."""
@@ -154,23 +156,30 @@ class PolicyBook:
         return found.settings if found else {}
 
 
+_POLICIES = Prepared(select(policies))
+_ESCALATIONS = Prepared(
+    select(escalations)
+    .where(one_of(escalations.c.theme_id))
+    .order_by(escalations.c.rose_at, escalations.c.detector)
+)
+
+
 async def policy_book(conn: AsyncConnection) -> PolicyBook:
     """All policies, in one read."""
-    rows = await conn.execute(select(policies))
-    return PolicyBook([StoredPolicy(**row._mapping) for row in rows])  # pyright: ignore[reportPrivateUsage]
+    rows = await _POLICIES.rows(conn, {})
+    return PolicyBook([StoredPolicy(**row._asdict()) for row in rows])
 
 
 async def escalations_of(
     conn: AsyncConnection, theme_ids: Iterable[str]
 ) -> dict[str, list[Escalation]]:
     """The stored rises of these themes, oldest first; themes that never rose are absent."""
+    keys = [(id,) for id in sorted(set(theme_ids))]
+    if not keys:
+        return {}
     found: dict[str, list[Escalation]] = {}
-    for some in chunks(set(theme_ids)):
-        query = select(escalations).where(escalations.c.theme_id.in_(some))
-        ordered = query.order_by(escalations.c.rose_at, escalations.c.detector)
-        for row in await conn.execute(ordered):
-            one = Escalation(**row._mapping)  # pyright: ignore[reportPrivateUsage]
-            found.setdefault(one.theme_id, []).append(one)
+    for row in await _ESCALATIONS.rows(conn, {"keys": packed(keys)}):
+        found.setdefault(row.theme_id, []).append(Escalation(**row._asdict()))
     return found
 
 
@@ -191,15 +200,20 @@ async def replace_escalations(
     conn: AsyncConnection, now: Mapping[str, Sequence[Escalation]]
 ) -> None:
     """Let these be the rises of these themes, instead of those stored before."""
-    for some in chunks(now):
-        await conn.execute(delete(escalations).where(escalations.c.theme_id.in_(some)))
+    if not now:
+        return
+    await _FORGET.many(conn, [{"theme": theme_id} for theme_id in sorted(now)])
     rows = [
         {column.name: getattr(one, column.name) for column in escalations.c}
         for rises in now.values()
         for one in rises
     ]
     if rows:
-        await conn.execute(insert(escalations), rows)
+        await _REMEMBER.many(conn, rows)
+
+
+_FORGET = Prepared(delete(escalations).where(escalations.c.theme_id == bindparam("theme")))
+_REMEMBER = Prepared(insert(escalations))
 
 
 async def end_escalations(conn: AsyncConnection, theme_id: str, at: datetime) -> None:

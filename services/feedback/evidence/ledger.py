@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Integer, Text, func, literal, select, tuple_, type_coerce
+from sqlalchemy import Integer, Text, bindparam, func, literal, select, tuple_, type_coerce
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.detection.demand import Voice
@@ -19,10 +19,11 @@ from services.feedback.evidence import votes
 from services.feedback.evidence.figures import Seen, seen, summary_of
 from services.feedback.evidence.measures import RECENT_DAYS, EvidenceSummary
 from services.feedback.evidence.store import evidence
-from services.feedback.metadata import chunks
 from shared.clock import parse_rfc3339
 from shared.contracts.feedback import EvidenceNumbersData
 from shared.database import UtcDateTime
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 NEWEST = 10_000
 
@@ -30,13 +31,13 @@ _COLUMNS = (
     evidence.c.theme_id,
     evidence.c.kind,
     evidence.c.source_id,
-    type_coerce(evidence.c.at, Text),
-    type_coerce(evidence.c.ended_at, Text),
+    type_coerce(evidence.c.at, Text).label("at"),
+    type_coerce(evidence.c.ended_at, Text).label("ended_at"),
     evidence.c.severity_then,
     evidence.c.customers,
     evidence.c.tier,
     evidence.c.responder_hours,
-    type_coerce(evidence.c.linked, Integer),
+    type_coerce(evidence.c.linked, Integer).label("linked"),
     evidence.c.votes,
     evidence.c.voice,
     evidence.c.customer,
@@ -46,6 +47,16 @@ _COLUMNS = (
     evidence.c.alert_name,
 )
 """As the driver gives them: of most rows it is known already what they mean (`_seen`)."""
+
+_IN_ORDER = (evidence.c.theme_id, evidence.c.at, evidence.c.source_id)
+_LOAD = Prepared(select(*_COLUMNS).where(one_of(evidence.c.theme_id)).order_by(*_IN_ORDER))
+_LOAD_ONE = Prepared(
+    select(*_COLUMNS).where(evidence.c.theme_id == bindparam("theme")).order_by(*_IN_ORDER)
+)
+
+FEW = 8
+"""So many ledgers are read one by one. PostgreSQL can't see how many keys a list holds: of few it would
+read the whole table, where that has long ledgers."""
 
 ROWS_KNOWN = 30_000
 
@@ -131,11 +142,14 @@ async def load(conn: AsyncConnection, sizes: Mapping[str, int]) -> dict[str, Led
     they are read. A theme without evidence has an empty ledger."""
     rows: dict[str, list[Seen]] = {theme_id: [] for theme_id in sizes}
     usual = [theme_id for theme_id, size in sizes.items() if size <= NEWEST]
-    for some in chunks(usual):
-        query = select(*_COLUMNS).where(evidence.c.theme_id.in_(some))
-        ordered = query.order_by(evidence.c.theme_id, evidence.c.at, evidence.c.source_id)
-        for theme_id, *raw in await conn.execute(ordered):
+    if len(usual) > FEW:
+        keys = packed((theme_id,) for theme_id in sorted(usual))
+        for theme_id, *raw in await _LOAD.rows(conn, {"keys": keys}):
             rows[theme_id].append(_seen(tuple(raw)))
+    else:
+        for one in usual:
+            found = await _LOAD_ONE.rows(conn, {"theme": one})
+            rows[one] = [_seen(tuple(raw)) for _, *raw in found]
     for theme_id in sizes.keys() - set(usual):
         rows[theme_id] = await _newest(conn, theme_id)
     ledgers: dict[str, Ledger] = {}

@@ -14,15 +14,19 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    bindparam,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.evidence.domain import Entry
 from services.feedback.metadata import chunks, metadata
 from shared.clock import SKEW
-from shared.database import Json, UtcDateTime, insert_into
+from shared.database import Json, UtcDateTime
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 evidence = Table(
     "evidence",
@@ -75,30 +79,45 @@ longer; but the end of what began today is to count today."""
 
 def entry(row: Row[Any]) -> Entry:
     """The ledger entry of a whole row."""
-    return Entry(**row._mapping)  # pyright: ignore[reportPrivateUsage]
+    return Entry(**row._asdict())  # pyright: ignore[reportPrivateUsage]
+
+
+_BY_SOURCE = Prepared(
+    select(evidence)
+    .where(evidence.c.kind == bindparam("of"), one_of(evidence.c.source_id))
+    .order_by(evidence.c.source_id)
+)
 
 
 async def by_source(
     conn: AsyncConnection, kind: str, source_ids: Iterable[str]
 ) -> dict[str, Entry]:
     """The entries of these sources, by source id; unknown sources are absent."""
-    found: dict[str, Entry] = {}
-    for some in chunks(set(source_ids)):
-        query = select(evidence).where(evidence.c.kind == kind, evidence.c.source_id.in_(some))
-        ordered = query.order_by(evidence.c.source_id)
-        found |= {row.source_id: entry(row) for row in await conn.execute(ordered)}
-    return found
+    keys = [(id,) for id in sorted(set(source_ids))]
+    if not keys:
+        return {}
+    rows = await _BY_SOURCE.rows(conn, {"of": kind, "keys": packed(keys)})
+    return {row.source_id: entry(row) for row in rows}
+
+
+def _saving(upsert: Any) -> Any:
+    kept = {"id", "kind", "source_id"}
+    changed = {c.name: upsert.excluded[c.name] for c in evidence.c if c.name not in kept}
+    return upsert.on_conflict_do_update(index_elements=["kind", "source_id"], set_=changed)
+
+
+_SAVE = {
+    "sqlite": Prepared(_saving(sqlite.insert(evidence))),
+    "postgresql": Prepared(_saving(postgresql.insert(evidence))),
+}
 
 
 async def save(conn: AsyncConnection, entries: Sequence[Entry]) -> None:
     """Write entries, new and changed, in one statement. A known source keeps the id of its row."""
     if not entries:
         return
-    upsert = insert_into(conn, evidence)
-    kept = {"id", "kind", "source_id"}
-    changed = {c.name: upsert.excluded[c.name] for c in evidence.c if c.name not in kept}
-    await conn.execute(
-        upsert.on_conflict_do_update(index_elements=["kind", "source_id"], set_=changed),
+    await _SAVE[conn.dialect.name].many(
+        conn,
         [{column.name: getattr(one, column.name) for column in evidence.c} for one in entries],
     )
 
@@ -125,9 +144,24 @@ async def with_evidence(conn: AsyncConnection, theme_ids: Iterable[str]) -> set[
     return found
 
 
+_HORIZON = Prepared(select(horizon))
+
+
+def _advancing(upsert: Any) -> Any:
+    return upsert.on_conflict_do_update(
+        index_elements=["id"], set_={"as_of": upsert.excluded.as_of}
+    )
+
+
+_ADVANCE = {
+    "sqlite": Prepared(_advancing(sqlite.insert(horizon))),
+    "postgresql": Prepared(_advancing(postgresql.insert(horizon))),
+}
+
+
 async def current_horizon(conn: AsyncConnection) -> datetime | None:
     """As of when things are judged; None before anything began."""
-    newest = {row.id: row.as_of for row in await conn.execute(select(horizon))}
+    newest = {row.id: row.as_of for row in await _HORIZON.rows(conn, {})}
     return _as_of(newest)
 
 
@@ -140,16 +174,12 @@ async def advance_horizon(
 
     A time further ahead of `now` than clocks may differ doesn't pull it along.
     """
-    newest = {row.id: row.as_of for row in await conn.execute(select(horizon))}
+    newest: dict[int, datetime] = {row.id: row.as_of for row in await _HORIZON.rows(conn, {})}
     for which, times in ((BEGUN, begun), (BESIDE, beside)):
         latest = max((at for at in times if at <= now + SKEW), default=None)
         if latest is not None and (which not in newest or latest > newest[which]):
             newest[which] = latest
-            values = {"id": which, "as_of": latest}
-            upsert = insert_into(conn, horizon).values(values)
-            await conn.execute(
-                upsert.on_conflict_do_update(index_elements=["id"], set_={"as_of": latest})
-            )
+            await _ADVANCE[conn.dialect.name].many(conn, [{"id": which, "as_of": latest}])
     return _as_of(newest) or now
 
 

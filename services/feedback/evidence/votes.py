@@ -6,8 +6,10 @@ from datetime import datetime
 from sqlalchemy import Column, Table, Text, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.feedback.metadata import chunks, metadata
+from services.feedback.metadata import metadata
 from shared.database import UtcDateTime, insert_into
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 votes = Table(
     "feedback_votes",
@@ -25,13 +27,19 @@ async def add(conn: AsyncConnection, feedback_id: str, voter: str, at: datetime)
     return added.one_or_none() is not None
 
 
+_TIMES = Prepared(
+    select(votes).where(one_of(votes.c.feedback_id)).order_by(votes.c.at, votes.c.voter)
+)
+
+
 async def times(
     conn: AsyncConnection, feedback_ids: Iterable[str]
 ) -> dict[str, list[tuple[str, datetime]]]:
     """The voters of these pieces of feedback and when they voted, in time order."""
+    keys = [(id,) for id in sorted(set(feedback_ids))]
+    if not keys:
+        return {}
     found: dict[str, list[tuple[str, datetime]]] = {}
-    for some in chunks(set(feedback_ids)):
-        query = select(votes).where(votes.c.feedback_id.in_(some))
-        for row in await conn.execute(query.order_by(votes.c.at, votes.c.voter)):
-            found.setdefault(row.feedback_id, []).append((row.voter, row.at))
+    for row in await _TIMES.rows(conn, {"keys": packed(keys)}):
+        found.setdefault(row.feedback_id, []).append((row.voter, row.at))
     return found

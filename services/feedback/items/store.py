@@ -6,12 +6,15 @@ Nothing is decided here. A row is as new as the newest event that was heard of i
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, Integer, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Integer, Table, Text, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.metadata import metadata
 from shared.database import UtcDateTime, insert_into
+from shared.prepared import Prepared
 
 candidates = Table(
     "candidates",
@@ -79,11 +82,14 @@ class Item:
     version: int
 
 
+_LOAD = Prepared(select(candidates).where(candidates.c.candidate_id == bindparam("key")))
+
+
 async def load_candidate(conn: AsyncConnection, candidate_id: str) -> Candidate | None:
-    query = select(candidates).where(candidates.c.candidate_id == candidate_id)
-    row = (await conn.execute(query)).one_or_none()
-    if row is None:
+    rows = await _LOAD.rows(conn, {"key": candidate_id})
+    if not rows:
         return None
+    row = rows[0]
     return Candidate(
         row.candidate_id,
         row.theme_id,
@@ -93,6 +99,17 @@ async def load_candidate(conn: AsyncConnection, candidate_id: str) -> Candidate 
         row.item_id,
         row.version,
     )
+
+
+def _saving(upsert: Any) -> Any:
+    changed = {c.name: upsert.excluded[c.name] for c in candidates.c if not c.primary_key}
+    return upsert.on_conflict_do_update(index_elements=["candidate_id"], set_=changed)
+
+
+_SAVE = {
+    "sqlite": Prepared(_saving(sqlite.insert(candidates))),
+    "postgresql": Prepared(_saving(postgresql.insert(candidates))),
+}
 
 
 async def save_candidate(conn: AsyncConnection, candidate: Candidate) -> None:
@@ -106,8 +123,7 @@ async def save_candidate(conn: AsyncConnection, candidate: Candidate) -> None:
         "item_id": candidate.item_id,
         "version": candidate.version,
     }
-    upsert = insert_into(conn, candidates).values(values)
-    await conn.execute(upsert.on_conflict_do_update(index_elements=["candidate_id"], set_=values))
+    await _SAVE[conn.dialect.name].many(conn, [values])
 
 
 async def load_item(conn: AsyncConnection, item_id: str) -> Item | None:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    bindparam,
     func,
     insert,
     or_,
@@ -23,10 +24,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.feedback.metadata import chunks, metadata
+from services.feedback.metadata import metadata
 from services.feedback.outcomes.domain import Outcome
 from services.feedback.themes.store import themes
 from shared.database import Json, UtcDateTime, insert_into
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 from shared.refusals import Conflict
 
 outcomes = Table(
@@ -111,30 +114,40 @@ def _values(one: Outcome) -> dict[str, Any]:
     return {**values, "theme_ids": list(one.theme_ids), "numbers": dict(one.numbers)}
 
 
-async def mark_watching(conn: AsyncConnection, first: datetime, last: datetime) -> None:
-    """Have the outcomes looked at again that watch any of the time from `first` to `last`."""
-    query = update(outcomes).where(
-        outcomes.c.watch_until >= first,
-        outcomes.c.watch_from <= last,
+_FIRST = bindparam("first", type_=UtcDateTime())
+
+_MARK_WATCHING = Prepared(
+    update(outcomes)
+    .where(
+        outcomes.c.watch_until >= _FIRST,
+        outcomes.c.watch_from <= bindparam("last", type_=UtcDateTime()),
         outcomes.c.due_at.is_distinct_from(outcomes.c.delivered_at),
     )
-    await conn.execute(query.values(due_at=outcomes.c.delivered_at))
+    .values(due_at=outcomes.c.delivered_at)
+)
+_CONCERNED = (
+    select(outcome_themes.c.outcome_id)
+    .join(themes, themes.c.id == outcome_themes.c.theme_id)
+    .where(one_of(func.coalesce(themes.c.merged_into, themes.c.id)))
+)
+_MARK_DUE = Prepared(
+    update(outcomes)
+    .where(outcomes.c.id.in_(_CONCERNED), outcomes.c.watch_until >= _FIRST)
+    .values(due_at=outcomes.c.delivered_at)
+)
+
+
+async def mark_watching(conn: AsyncConnection, first: datetime, last: datetime) -> None:
+    """Have the outcomes looked at again that watch any of the time from `first` to `last`."""
+    await _MARK_WATCHING.many(conn, [{"first": first, "last": last}])
 
 
 async def mark_due(conn: AsyncConnection, theme_ids: Iterable[str], first: datetime) -> None:
     """Have the outcomes looked at again that these themes bear on, if evidence as old as `first`
     lies in the time that they watch."""
-    live = func.coalesce(themes.c.merged_into, themes.c.id)
-    for some in chunks(set(theme_ids)):
-        concerned = (
-            select(outcome_themes.c.outcome_id)
-            .join(themes, themes.c.id == outcome_themes.c.theme_id)
-            .where(live.in_(some))
-        )
-        query = update(outcomes).where(
-            outcomes.c.id.in_(concerned), outcomes.c.watch_until >= first
-        )
-        await conn.execute(query.values(due_at=outcomes.c.delivered_at))
+    keys = [(id,) for id in sorted(set(theme_ids))]
+    if keys:
+        await _MARK_DUE.many(conn, [{"keys": packed(keys), "first": first}])
 
 
 async def due(conn: AsyncConnection, as_of: datetime, limit: int, *, stale: bool) -> list[Outcome]:

@@ -68,8 +68,8 @@ async def place(
     batch = _fold(events, await evidence.by_source(conn, "incident", about), now)
     if not batch.changed:
         return Placed(frozenset(), None, batch.unknown)
-    touched = await _write(conn, batch, as_of)
-    await reassess(conn, touched, as_of)
+    touched, known = await _write(conn, batch, as_of)
+    await reassess(conn, touched, as_of, known)
     span = (min(batch.times), max(batch.times)) if batch.times else None
     return Placed(frozenset(touched), span, batch.unknown)
 
@@ -123,9 +123,12 @@ def _key(
     return fingerprint.theme_key(product, service, alert_name, title, dict(labels))
 
 
-async def _write(conn: AsyncConnection, batch: _Batch, as_of: datetime) -> dict[str, Touch]:
-    """Write the entries, each to its theme; says which themes were touched, and why."""
-    homes = await _live(conn, await _themes_of(conn, batch))
+async def _write(
+    conn: AsyncConnection, batch: _Batch, as_of: datetime
+) -> tuple[dict[str, Touch], dict[str, Theme]]:
+    """Write the entries, each to its theme; says which themes were touched, and why, and returns those
+    that were read and are still so."""
+    homes, known = await _live(conn, await _themes_of(conn, batch))
     touched: dict[str, Touch] = {}
     left: dict[str, str] = {}
     written: list[Entry] = []
@@ -146,9 +149,10 @@ async def _write(conn: AsyncConnection, batch: _Batch, as_of: datetime) -> dict[
         ids = (*before.incident_ids, incident_id) if placed else before.incident_ids
         touched[home] = Touch(ctx, ids)
     await evidence.save(conn, written)
-    for theme_id in await _merge_emptied(conn, left, touched, as_of):
+    merged = await _merge_emptied(conn, left, touched, as_of)
+    for theme_id in merged:
         del touched[theme_id]
-    return touched
+    return touched, {} if merged else known
 
 
 async def _themes_of(conn: AsyncConnection, batch: _Batch) -> Mapping[str, str]:
@@ -171,10 +175,14 @@ async def _themes_of(conn: AsyncConnection, batch: _Batch) -> Mapping[str, str]:
     return found | claimed
 
 
-async def _live(conn: AsyncConnection, homes: Mapping[str, str]) -> dict[str, str]:
-    """The same, once nobody can merge these themes away any more; what was, is followed."""
+async def _live(
+    conn: AsyncConnection, homes: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, Theme]]:
+    """The same, once nobody can merge these themes away any more; what was, is followed. And the themes
+    that were read for it."""
     known = await store.load_many(conn, homes.values())
-    return {key: known[theme_id].merged_into or theme_id for key, theme_id in homes.items()}
+    live = {key: known[theme_id].merged_into or theme_id for key, theme_id in homes.items()}
+    return live, known
 
 
 def _theme_for(entry: Entry, now: datetime) -> Theme:

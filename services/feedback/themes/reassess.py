@@ -79,16 +79,23 @@ def theme_event(
     return theme, ctx.event(data, subject=theme.id, version=theme.version, at=at)
 
 
-async def reassess(conn: AsyncConnection, touched: Mapping[str, Touch], as_of: datetime) -> None:
+async def reassess(
+    conn: AsyncConnection,
+    touched: Mapping[str, Touch],
+    as_of: datetime,
+    known: Mapping[str, Theme] | None = None,
+) -> None:
     """Assess these themes as of then, in the caller's transaction; merged ones are passed over.
+    `known`: themes as the transaction has them stored, which need not be read.
 
     Publishes, per theme: evidence.recorded for newly placed incidents; theme.escalated for a rise
     that was not told yet; theme.quieted when the last one fell; else, for a theme that others know
     of, theme.evidence_changed when its evidence did, or when time alone made other numbers of it
     since they were told last.
     """
-    loaded = await store.load_many(conn, touched)
-    live = {id_: theme for id_, theme in loaded.items() if theme.state != "merged"}
+    known = known or {}
+    loaded = {**known, **await store.load_many(conn, touched.keys() - known.keys())}
+    live = {i: loaded[i] for i in sorted(touched) if i in loaded and loaded[i].state != "merged"}
     about = {id_: t.evidence_count + len(touched[id_].incident_ids) for id_, t in live.items()}
     books = await detection.policy_book(conn)
     stored = await detection.escalations_of(conn, live)

@@ -12,17 +12,21 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     insert,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.feedback.metadata import chunks, metadata
+from services.feedback.metadata import metadata
 from services.feedback.themes.domain import Theme, ThemeUnknown
 from shared.clock import EARLIEST, parse_rfc3339, rfc3339
 from shared.database import Json, Serial, UtcDateTime, insert_into
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 themes = Table(
     "themes",
@@ -78,7 +82,7 @@ theme_decisions = Table(
 
 def theme(row: Row[Any]) -> Theme:
     """The theme of a whole row."""
-    values = {**row._mapping}  # pyright: ignore[reportPrivateUsage]
+    values = row._asdict()  # pyright: ignore[reportPrivateUsage]
     values["announced"] = {name: parse_rfc3339(at) for name, at in row.announced.items()}
     return Theme(**values)
 
@@ -97,13 +101,18 @@ async def load(conn: AsyncConnection, theme_id: str) -> Theme:
     return found[theme_id]
 
 
+_LOAD = Prepared(select(themes).where(one_of(themes.c.id)).order_by(themes.c.id))
+
+
 async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, Theme]:
     """These themes, by id; unknown ids are absent."""
-    found: dict[str, Theme] = {}
-    for some in chunks(set(theme_ids)):
-        query = select(themes).where(themes.c.id.in_(some)).order_by(themes.c.id)
-        found |= {row.id: theme(row) for row in await conn.execute(query)}
-    return found
+    keys = [(id,) for id in sorted(set(theme_ids))]
+    if not keys:
+        return {}
+    return {row.id: theme(row) for row in await _LOAD.rows(conn, {"keys": packed(keys)})}
+
+
+_LIVE_IDS = Prepared(select(themes.c.id, themes.c.merged_into).where(one_of(themes.c.id)))
 
 
 async def live_ids(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, str]:
@@ -111,17 +120,20 @@ async def live_ids(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str,
 
     `merged_into` always names a live theme, so one step is enough. Unknown ids are absent.
     """
-    found: dict[str, str] = {}
-    for some in chunks(set(theme_ids)):
-        query = select(themes.c.id, themes.c.merged_into).where(themes.c.id.in_(some))
-        found |= {row.id: row.merged_into or row.id for row in await conn.execute(query)}
-    return found
+    keys = [(id,) for id in sorted(set(theme_ids))]
+    if not keys:
+        return {}
+    rows = await _LIVE_IDS.rows(conn, {"keys": packed(keys)})
+    return {row.id: row.merged_into or row.id for row in rows}
+
+
+_ADD = Prepared(insert(themes))
 
 
 async def add(conn: AsyncConnection, new: Sequence[Theme]) -> None:
     """Enter themes."""
     if new:
-        await conn.execute(insert(themes), [_values(one) for one in new])
+        await _ADD.many(conn, [_values(one) for one in new])
 
 
 async def claim_keys(conn: AsyncConnection, wanted: Mapping[str, str]) -> dict[str, str]:
@@ -136,25 +148,32 @@ async def claim_keys(conn: AsyncConnection, wanted: Mapping[str, str]) -> dict[s
     return {**wanted, **lost}
 
 
+def _saving(upsert: Any) -> Any:
+    changed = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "id"}
+    return upsert.on_conflict_do_update(index_elements=["id"], set_=changed)
+
+
+_SAVE = {
+    "sqlite": Prepared(_saving(sqlite.insert(themes))),
+    "postgresql": Prepared(_saving(postgresql.insert(themes))),
+}
+
+
 async def save(conn: AsyncConnection, changed: Sequence[Theme]) -> None:
     """Write themes that this transaction loaded: nobody else writes meanwhile."""
-    if not changed:
-        return
-    upsert = insert_into(conn, themes)
-    columns = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "id"}
-    await conn.execute(
-        upsert.on_conflict_do_update(index_elements=["id"], set_=columns),
-        [_values(one) for one in changed],
-    )
+    if changed:
+        await _SAVE[conn.dialect.name].many(conn, [_values(one) for one in changed])
+
+
+_BY_KEY = Prepared(select(theme_keys.c.key, theme_keys.c.theme_id).where(one_of(theme_keys.c.key)))
 
 
 async def by_key(conn: AsyncConnection, keys: Iterable[str]) -> dict[str, str]:
     """The theme ids that these keys lead to; unknown keys are absent."""
-    found: dict[str, str] = {}
-    for some in chunks(set(keys)):
-        query = select(theme_keys.c.key, theme_keys.c.theme_id).where(theme_keys.c.key.in_(some))
-        found |= {row.key: row.theme_id for row in await conn.execute(query)}
-    return found
+    wanted = [(key,) for key in sorted(set(keys))]
+    if not wanted:
+        return {}
+    return {row.key: row.theme_id for row in await _BY_KEY.rows(conn, {"keys": packed(wanted)})}
 
 
 async def follow_merge(conn: AsyncConnection, theme_id: str, into: str) -> None:
@@ -221,13 +240,22 @@ async def told_before(conn: AsyncConnection, before: datetime, limit: int) -> li
     return list((await conn.execute(query)).scalars())
 
 
+_MAKE_KNOWN = Prepared(
+    update(themes)
+    .where(
+        themes.c.id == bindparam("theme"),
+        themes.c.told_as_of.is_(None),
+        themes.c.state != "merged",
+    )
+    .values(told_as_of=bindparam("since", type_=UtcDateTime()))
+)
+
+
 async def make_known(conn: AsyncConnection, theme_ids: Iterable[str]) -> None:
     """Have the numbers of these themes told from now on; those of live ones that are not told yet."""
-    for some in chunks(theme_ids):
-        unknown = update(themes).where(
-            themes.c.id.in_(some), themes.c.told_as_of.is_(None), themes.c.state != "merged"
-        )
-        await conn.execute(unknown.values(told_as_of=EARLIEST))
+    rows = [{"theme": id, "since": EARLIEST} for id in sorted(set(theme_ids))]
+    if rows:
+        await _MAKE_KNOWN.many(conn, rows)
 
 
 async def make_due(conn: AsyncConnection, product: str | None) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     exists,
     func,
@@ -31,6 +32,8 @@ from services.incidents.incidents.store import incidents, parts
 from services.incidents.metadata import metadata
 from services.incidents.silences.matching import Matcher, labels_of
 from shared.database import Json, UtcDateTime, insert_into
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 from shared.refusals import Conflict
 
 correlation_rules = Table(
@@ -108,13 +111,16 @@ async def load_rule(conn: AsyncConnection, name: str) -> StoredRule | None:
     return None if row is None else stored_rule(row)
 
 
+_RULES = Prepared(select(correlation_rules))
+
+
 async def load_rules(conn: AsyncConnection) -> list[StoredRule]:
     """Every rule, also those that are switched off."""
-    return [stored_rule(row) for row in await conn.execute(select(correlation_rules))]
+    return [stored_rule(row) for row in await _RULES.rows(conn, {})]
 
 
 def stored_rule(row: Row[Any]) -> StoredRule:
-    return StoredRule(**row._mapping)  # pyright: ignore[reportPrivateUsage]
+    return StoredRule(**row._asdict())  # pyright: ignore[reportPrivateUsage]
 
 
 async def count_rules(conn: AsyncConnection) -> int:
@@ -187,6 +193,31 @@ def _member(row: Any) -> Member:
     )
 
 
+_FIRST = bindparam("first", type_=UtcDateTime())
+_LAST = bindparam("last", type_=UtcDateTime())
+
+_MEMBERS = select(*_MEMBER).where(
+    incidents.c.opened_at >= _FIRST,
+    incidents.c.opened_at <= _LAST,
+    incidents.c.silenced_by.is_(None),
+)
+_NO_CHILDREN = _MEMBERS.where(
+    ~exists().where(
+        correlations.c.incident_id == incidents.c.id,
+        one_of(correlations.c.rule, keys="rules"),
+        correlations.c.parent_id != incidents.c.id,
+    )
+)
+_OF_ALERTS = one_of(incidents.c.source, incidents.c.fingerprint, keys="alerts")
+_BETWEEN = {
+    (True, True): Prepared(_NO_CHILDREN.where(_OF_ALERTS)),
+    (True, False): Prepared(_NO_CHILDREN),
+    (False, True): Prepared(_MEMBERS.where(_OF_ALERTS)),
+    (False, False): Prepared(_MEMBERS),
+}
+"""By whether children of rules are left out, and whether it is about some alerts alone."""
+
+
 async def members_between(
     conn: AsyncConnection,
     first: datetime,
@@ -197,25 +228,13 @@ async def members_between(
 ) -> list[Member]:
     """What was opened from `first` to `last`, of these alerts or of any, isn't silenced, and is no
     child by these rules. Members of whatever rule."""
-    query = select(*_MEMBER).where(
-        incidents.c.opened_at >= first,
-        incidents.c.opened_at <= last,
-        incidents.c.silenced_by.is_(None),
-    )
+    values: dict[str, Any] = {"first": first, "last": last}
     if not_children_by:
-        child = exists().where(
-            correlations.c.incident_id == incidents.c.id,
-            correlations.c.rule.in_(not_children_by),
-            correlations.c.parent_id != incidents.c.id,
-        )
-        query = query.where(~child)
-    if alerts is None:
-        return [_member(row) for row in await conn.execute(query)]
-    found: list[Member] = []
-    for some in parts(alerts):
-        of_these = tuple_(incidents.c.source, incidents.c.fingerprint).in_(some)
-        found += [_member(row) for row in await conn.execute(query.where(of_these))]
-    return found
+        values["rules"] = packed((rule,) for rule in not_children_by)
+    if alerts is not None:
+        values["alerts"] = packed(alerts)
+    statement = _BETWEEN["rules" in values, "alerts" in values]
+    return [_member(row) for row in await statement.rows(conn, values)]
 
 
 async def newest_between(
@@ -231,13 +250,27 @@ async def newest_between(
     return [_member(row) for row in await conn.execute(newest)]
 
 
+_MEMBERS_OF = Prepared(select(*_MEMBER).where(one_of(incidents.c.id)))
+
+
 async def members_of(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Member]:
     """These incidents, as rules see them; unknown ids are absent."""
-    found: dict[str, Member] = {}
-    for some in parts(ids):
-        for row in await conn.execute(select(*_MEMBER).where(incidents.c.id.in_(some))):
-            found[row.id] = _member(row)
-    return found
+    keys = [(id,) for id in ids]
+    if not keys:
+        return {}
+    rows = await _MEMBERS_OF.rows(conn, {"keys": packed(keys)})
+    return {row.id: _member(row) for row in rows}
+
+
+_GROUPS = select(correlations).where(
+    correlations.c.rule == bindparam("named"),
+    correlations.c.began_at >= _FIRST,
+    correlations.c.began_at <= _LAST,
+)
+_GROUPS_BETWEEN = Prepared(_GROUPS)
+_GROUPS_OF_ALERTS = Prepared(
+    _GROUPS.join(incidents, incidents.c.id == correlations.c.incident_id).where(_OF_ALERTS)
+)
 
 
 async def groups_between(
@@ -248,19 +281,11 @@ async def groups_between(
     alerts: Collection[Alert] | None = None,
 ) -> list[Group]:
     """The groups of this rule that begin from `first` to `last`, of these alerts or of any."""
-    query = select(correlations).where(
-        correlations.c.rule == rule,
-        correlations.c.began_at >= first,
-        correlations.c.began_at <= last,
-    )
+    values: dict[str, Any] = {"named": rule, "first": first, "last": last}
     if alerts is None:
-        return _groups((await conn.execute(query)).all())
-    rows: list[Row[Any]] = []
-    query = query.join(incidents, incidents.c.id == correlations.c.incident_id)
-    for some in parts(alerts):
-        of_these = tuple_(incidents.c.source, incidents.c.fingerprint).in_(some)
-        rows += (await conn.execute(query.where(of_these))).all()
-    return _groups(rows)
+        return _groups(await _GROUPS_BETWEEN.rows(conn, values))
+    values["alerts"] = packed(alerts)
+    return _groups(await _GROUPS_OF_ALERTS.rows(conn, values))
 
 
 def _groups(rows: Iterable[Row[Any]]) -> list[Group]:

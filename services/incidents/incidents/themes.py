@@ -5,14 +5,16 @@ Copies, kept up to date from events; decided elsewhere.
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Column, Integer, Table, Text, delete, insert, select, update
+from sqlalchemy import Column, Integer, Table, Text, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.incidents.incidents.store import parts
 from services.incidents.metadata import metadata
 from shared.contracts.roadmap import ItemDelivered, ItemEvent
 from shared.database import UtcDateTime, insert_into
+from shared.prepared import Prepared
 
 incident_themes = Table(
     "incident_themes",
@@ -50,23 +52,31 @@ theme_items = Table(
 )
 
 
+def _placing(upsert: Any) -> Any:
+    return upsert.on_conflict_do_update(
+        index_elements=["incident_id"],
+        set_={"theme_id": upsert.excluded.theme_id, "event_id": upsert.excluded.event_id},
+        where=upsert.excluded.event_id > incident_themes.c.event_id,
+    )
+
+
+_PLACE = {
+    "sqlite": Prepared(_placing(sqlite.insert(incident_themes))),
+    "postgresql": Prepared(_placing(postgresql.insert(incident_themes))),
+}
+
+
 async def place(
     conn: AsyncConnection, incident_ids: Iterable[str], theme_id: str, event_id: str
 ) -> None:
     """These incidents are of this theme, unless a newer event said otherwise. Idempotent."""
     theme_id = await current(conn, theme_id)
-    upsert = insert_into(conn, incident_themes)
-    newer = upsert.on_conflict_do_update(
-        index_elements=["incident_id"],
-        set_={"theme_id": upsert.excluded.theme_id, "event_id": upsert.excluded.event_id},
-        where=upsert.excluded.event_id > incident_themes.c.event_id,
-    )
     rows = [
         {"incident_id": incident_id, "theme_id": theme_id, "event_id": event_id}
         for incident_id in dict.fromkeys(incident_ids)
     ]
-    for some in parts(rows):
-        await conn.execute(newer, some)
+    if rows:
+        await _PLACE[conn.dialect.name].many(conn, rows)
 
 
 async def merge(conn: AsyncConnection, theme_id: str, into_theme_id: str) -> None:
@@ -90,10 +100,15 @@ async def merge(conn: AsyncConnection, theme_id: str, into_theme_id: str) -> Non
     await _tie(conn, moved, into_theme_id)
 
 
+_CURRENT = Prepared(
+    select(theme_merges.c.into_theme_id).where(theme_merges.c.theme_id == bindparam("theme"))
+)
+
+
 async def current(conn: AsyncConnection, theme_id: str) -> str:
     """The theme that this one was merged into, or itself."""
-    query = select(theme_merges.c.into_theme_id).where(theme_merges.c.theme_id == theme_id)
-    return (await conn.execute(query)).scalar_one_or_none() or theme_id
+    rows = await _CURRENT.rows(conn, {"theme": theme_id})
+    return rows[0].into_theme_id if rows else theme_id
 
 
 async def follow(conn: AsyncConnection, item: ItemEvent, version: int) -> None:

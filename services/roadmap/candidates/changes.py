@@ -201,8 +201,9 @@ async def rescore(
     candidate, before = stored
     policy = await policies.current(conn)
     after = rescored(standing, policy, at)
-    rank_was = await _rank(conn, candidate, before, policy)
-    rank_now = await _rank(conn, candidate, after, policy)
+    rank_was = rank_now = await _rank(conn, candidate, before, policy)
+    if _weight(after, policy) != _weight(before, policy):
+        rank_now = await _rank(conn, candidate, after, policy)
     comparable = (before.scored.method, before.scored.unit) == (
         after.scored.method,
         after.scored.unit,
@@ -239,6 +240,9 @@ async def _rank(
 ) -> int | None:
     if candidate.state != "open":
         return None
-    scored = standing.scored
-    block = block_of(scored, policy)
-    return await store.rank_of(conn, block, scored.value, candidate.candidate_id)
+    return await store.rank_of(conn, *_weight(standing, policy), candidate.candidate_id)
+
+
+def _weight(standing: Standing, policy: ScorePolicy) -> tuple[int, float]:
+    """What its place among the others follows from."""
+    return block_of(standing.scored, policy), standing.scored.value

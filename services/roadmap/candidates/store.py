@@ -14,12 +14,12 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
-    Select,
     Table,
     Text,
     bindparam,
     func,
     insert,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -36,6 +36,8 @@ from services.roadmap.scores.score import Score
 from shared.contracts.feedback import EvidenceNumbersData, ReasonData
 from shared.contracts.roadmap import CandidateEvent
 from shared.database import Json, UtcDateTime
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 from shared.refusals import Conflict
 
 candidates = Table(
@@ -122,7 +124,10 @@ Stored = tuple[Candidate, Standing]
 
 Place = tuple[int, float, str]
 
-LARGEST_IN = 500
+_WAITS = candidates.c.state.in_([literal_column(f"'{state}'") for state in WAITING])
+"""In words of its own: a list of values can't be prepared."""
+_OF_THEME = candidates.c.theme_id == bindparam("theme")
+_KEY = bindparam("key", type_=Text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,53 +142,64 @@ class Entry:
     rank: int | None = None
 
 
+_LOAD = Prepared(select(candidates).where(candidates.c.candidate_id == _KEY))
+
+
 async def load(conn: AsyncConnection, candidate_id: str) -> Stored:
     """Raises CandidateUnknown."""
-    found = await _first(conn, select(candidates).where(candidates.c.candidate_id == candidate_id))
-    if found is None:
+    rows = await _LOAD.rows(conn, {"key": candidate_id})
+    if not rows:
         raise CandidateUnknown(
             f"There is no candidate {candidate_id!r}; list them with GET /v1/candidates."
         )
-    return found
+    return stored_of(rows[0])
+
+
+_WAITING_FOR = Prepared(select(candidates).where(_OF_THEME, _WAITS))
 
 
 async def waiting_for(conn: AsyncConnection, theme_id: str) -> Stored | None:
     """The theme's candidate that waits for a decision; there is at most one."""
-    query = select(candidates).where(
-        candidates.c.theme_id == theme_id, candidates.c.state.in_(WAITING)
-    )
-    return await _first(conn, query)
+    rows = await _WAITING_FOR.rows(conn, {"theme": theme_id})
+    return stored_of(rows[0]) if rows else None
+
+
+_DECIDED_LAST = Prepared(
+    select(candidates)
+    .where(_OF_THEME, candidates.c.decided_at.is_not(None))
+    .order_by(candidates.c.decided_at.desc(), candidates.c.candidate_id.desc())
+    .limit(1)
+)
 
 
 async def decided_last(conn: AsyncConnection, theme_id: str) -> Stored | None:
     """The theme's candidate that was decided about most recently, by event time."""
-    query = (
-        select(candidates)
-        .where(candidates.c.theme_id == theme_id, candidates.c.decided_at.is_not(None))
-        .order_by(candidates.c.decided_at.desc(), candidates.c.candidate_id.desc())
-        .limit(1)
+    rows = await _DECIDED_LAST.rows(conn, {"theme": theme_id})
+    return stored_of(rows[0]) if rows else None
+
+
+_DEALT_WITH = Prepared(
+    select(candidates.c.theme_id).where(
+        one_of(candidates.c.theme_id), or_(_WAITS, candidates.c.decided_at.is_not(None))
     )
-    return await _first(conn, query)
+)
 
 
 async def dealt_with(conn: AsyncConnection, theme_ids: Sequence[str]) -> set[str]:
     """Those of these themes that have a candidate which waits for a decision, or had one."""
-    c = candidates.c
-    found: set[str] = set()
-    for start in range(0, len(theme_ids), LARGEST_IN):
-        query = select(c.theme_id).where(
-            c.theme_id.in_(theme_ids[start : start + LARGEST_IN]),
-            or_(c.state.in_(WAITING), c.decided_at.is_not(None)),
-        )
-        found |= set((await conn.execute(query)).scalars())
-    return found
+    if not theme_ids:
+        return set()
+    keys = packed((theme_id,) for theme_id in theme_ids)
+    return {row.theme_id for row in await _DEALT_WITH.rows(conn, {"keys": keys})}
+
+
+_RANK = (candidates.c.block, candidates.c.score, candidates.c.candidate_id)
+_PLACES = Prepared(select(*_RANK).where(candidates.c.state == "open"))
 
 
 async def places(conn: AsyncConnection) -> list[Place]:
     """The places of all open candidates, the last one first: block, score and id, as they rank."""
-    c = candidates.c
-    query = select(c.block, c.score, c.candidate_id).where(c.state == "open")
-    return sorted((row.block, row.score, row.candidate_id) for row in await conn.execute(query))
+    return sorted((row.block, row.score, row.candidate_id) for row in await _PLACES.rows(conn, {}))
 
 
 async def due(conn: AsyncConnection, now: datetime, limit: int) -> list[Stored]:
@@ -217,21 +233,29 @@ async def merged_into(conn: AsyncConnection, candidate_id: str) -> list[Candidat
     return list(found.values())
 
 
+_PLACE = (bindparam("of_block", type_=Integer()), bindparam("of_score", type_=Float()), _KEY)
+_AHEAD = Prepared(
+    select(func.count().label("number")).where(
+        candidates.c.state == "open",
+        tuple_(*_RANK) > tuple_(*_PLACE),
+        candidates.c.candidate_id != _KEY,
+    )
+)
+
+
 async def rank_of(conn: AsyncConnection, block: int, score: float, candidate_id: str) -> int:
     """Which place a score takes among the open candidates, 1 being the first."""
-    c = candidates.c
-    ahead = select(func.count()).where(
-        c.state == "open",
-        tuple_(c.block, c.score, c.candidate_id) > tuple_(block, score, candidate_id),
-        c.candidate_id != candidate_id,
-    )
-    return 1 + (await conn.execute(ahead)).scalar_one()
+    values = {"of_block": block, "of_score": score, "key": candidate_id}
+    return 1 + (await _AHEAD.rows(conn, values))[0].number
+
+
+_ADD = Prepared(insert(candidates))
 
 
 async def add(conn: AsyncConnection, new: Sequence[tuple[Candidate, Standing, int]]) -> None:
     """Enter new candidates, each with its block. Raises Conflict when a theme has one already."""
     try:
-        await conn.execute(insert(candidates), [_values(*one) for one in new])
+        await _ADD.many(conn, [_values(*one) for one in new])
     except IntegrityError as clash:
         which = new[0][0].theme_id if len(new) == 1 else "that rose just now"
         raise Conflict(
@@ -240,12 +264,7 @@ async def add(conn: AsyncConnection, new: Sequence[tuple[Candidate, Standing, in
 
 
 async def save(
-    conn: AsyncConnection,
-    candidate: Candidate,
-    standing: Standing,
-    block: int,
-    *,
-    was: int | None,
+    conn: AsyncConnection, candidate: Candidate, standing: Standing, block: int, *, was: int | None
 ) -> None:
     """Write the candidate. `was` is the version it was loaded with, None for a new one.
 
@@ -255,13 +274,19 @@ async def save(
         await add(conn, [(candidate, standing, block)])
         return
     values = _values(candidate, standing, block)
-    query = update(candidates).where(
-        candidates.c.candidate_id == candidate.candidate_id, candidates.c.version == was
-    )
-    if (await conn.execute(query.values(values))).rowcount != 1:
+    key = values.pop("candidate_id")
+    if not await _SAVE.rows(conn, {**values, "key": key, "was": was}):
         raise Conflict(
             f"Candidate {candidate.candidate_id} was changed meanwhile; read it again and retry."
         )
+
+
+_SAVE = Prepared(
+    update(candidates)
+    .where(candidates.c.candidate_id == _KEY, candidates.c.version == bindparam("was"))
+    .values({c.name: bindparam(c.name) for c in candidates.c if c.name != "candidate_id"})
+    .returning(candidates.c.candidate_id)
+)
 
 
 def score_values(candidate: Candidate, standing: Standing, block: int) -> dict[str, Any]:
@@ -278,19 +303,24 @@ def score_values(candidate: Candidate, standing: Standing, block: int) -> dict[s
 
 async def save_scores(conn: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
     """Write the scores of many candidates, which the caller's transaction has loaded and holds."""
-    query = update(candidates).where(candidates.c.candidate_id == bindparam("of"))
-    values = {
-        name: bindparam(name) for name in ("version", "block", "score", "scored", "needs_estimate")
-    }
-    await conn.execute(query.values(values), rows)
+    await _SAVE_SCORES.many(conn, rows)
+
+
+_SAVE_SCORES = Prepared(
+    update(candidates)
+    .where(candidates.c.candidate_id == bindparam("of"))
+    .values({n: bindparam(n) for n in ("version", "block", "score", "scored", "needs_estimate")})
+)
+_LOG = Prepared(insert(candidate_log))
+_HISTORY = Prepared(insert(candidate_scores))
 
 
 async def write_down(conn: AsyncConnection, entries: Sequence[tuple[Entry, Standing]]) -> None:
     """Add to the logs; an entry with a cause also to the history of scores."""
-    await conn.execute(insert(candidate_log), [_logged(entry) for entry, _ in entries])
+    await _LOG.many(conn, [_logged(entry) for entry, _ in entries])
     history = [_history(entry, standing.scored) for entry, standing in entries if entry.cause]
     if history:
-        await conn.execute(insert(candidate_scores), history)
+        await _HISTORY.many(conn, history)
 
 
 def stored_of(row: Row[Any]) -> Stored:
@@ -324,11 +354,6 @@ def stored_of(row: Row[Any]) -> Stored:
         quiet_since=row.quiet_since,
     )
     return candidate, standing
-
-
-async def _first(conn: AsyncConnection, query: Select[Any]) -> Stored | None:
-    row = (await conn.execute(query)).one_or_none()
-    return stored_of(row) if row else None
 
 
 def _values(candidate: Candidate, standing: Standing, block: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     func,
     insert,
@@ -30,6 +31,8 @@ from services.roadmap.items.refusals import ItemUnknown
 from services.roadmap.metadata import metadata
 from shared.contracts.roadmap import ItemEvent, ItemState
 from shared.database import Json, UtcDateTime, insert_into
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 from shared.refusals import Conflict
 
 items = Table(
@@ -157,42 +160,54 @@ async def find(conn: AsyncConnection, item_id: str) -> Stored | None:
     return _item(row, tuple((await conn.execute(themed)).scalars())), _notes(row)
 
 
+_IN_WORK_FOR = Prepared(
+    select(item_themes.c.item_id).where(
+        item_themes.c.theme_id == bindparam("theme"), item_themes.c.in_work == true()
+    )
+)
+
+
 async def in_work_for(conn: AsyncConnection, theme_id: str) -> str | None:
     """The id of the item that deals with this theme now; there is at most one."""
-    query = select(item_themes.c.item_id).where(
-        item_themes.c.theme_id == theme_id, item_themes.c.in_work == true()
-    )
-    return (await conn.execute(query)).scalar_one_or_none()
+    rows = await _IN_WORK_FOR.rows(conn, {"theme": theme_id})
+    return rows[0].item_id if rows else None
+
+
+_DEALT_WITH = Prepared(select(item_themes.c.theme_id).where(one_of(item_themes.c.theme_id)))
 
 
 async def dealt_with(conn: AsyncConnection, theme_ids: Sequence[str]) -> set[str]:
     """Those of these themes that any item deals or ever dealt with."""
-    found: set[str] = set()
-    for start in range(0, len(theme_ids), LARGEST_IN):
-        some = item_themes.c.theme_id.in_(theme_ids[start : start + LARGEST_IN])
-        found |= set((await conn.execute(select(item_themes.c.theme_id).where(some))).scalars())
-    return found
+    if not theme_ids:
+        return set()
+    keys = packed((theme_id,) for theme_id in theme_ids)
+    return {row.theme_id for row in await _DEALT_WITH.rows(conn, {"keys": keys})}
+
+
+_ENDED_AT = func.coalesce(items.c.delivered_at, items.c.cancelled_at, type_=UtcDateTime)
+_SETTLED_LAST = Prepared(
+    select(
+        items.c.item_id,
+        items.c.state,
+        _ENDED_AT.label("at"),
+        items.c.title,
+        items.c.product,
+        items.c.outcome,
+    )
+    .join(item_themes, item_themes.c.item_id == items.c.item_id)
+    .where(one_of(item_themes.c.theme_id), _ENDED_AT.is_not(None))
+    .order_by(_ENDED_AT.desc(), items.c.item_id.desc())
+    .limit(1)
+)
 
 
 async def settled_last(conn: AsyncConnection, theme_ids: Sequence[str]) -> Settled | None:
     """How the last item that dealt with any of these themes ended: the latest by event time."""
-    at = func.coalesce(items.c.delivered_at, items.c.cancelled_at, type_=UtcDateTime)
-    query = (
-        select(
-            items.c.item_id,
-            items.c.state,
-            at.label("at"),
-            items.c.title,
-            items.c.product,
-            items.c.outcome,
-        )
-        .join(item_themes, item_themes.c.item_id == items.c.item_id)
-        .where(item_themes.c.theme_id.in_(theme_ids[:LARGEST_IN]), at.is_not(None))
-        .order_by(at.desc(), items.c.item_id.desc())
-        .limit(1)
-    )
-    row = (await conn.execute(query)).one_or_none()
-    return Settled(**row._mapping) if row else None  # pyright: ignore[reportPrivateUsage]
+    if not theme_ids:
+        return None
+    keys = packed((theme_id,) for theme_id in theme_ids[:LARGEST_IN])
+    rows = await _SETTLED_LAST.rows(conn, {"keys": keys})
+    return Settled(**rows[0]._asdict()) if rows else None
 
 
 async def all_in_work(conn: AsyncConnection) -> list[str]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.roadmap.metadata import metadata
 from services.roadmap.scores.policy import ScorePolicy
 from shared.database import Json, UtcDateTime
+from shared.prepared import Prepared
 from shared.refusals import Conflict
 
 score_policies = Table(
@@ -21,11 +22,15 @@ score_policies = Table(
 )
 
 
+_CURRENT = Prepared(
+    select(score_policies.c.data).order_by(score_policies.c.version.desc()).limit(1)
+)
+
+
 async def current(conn: AsyncConnection) -> ScorePolicy:
     """The newest policy; version 1, all defaults, until somebody writes one."""
-    query = select(score_policies.c.data).order_by(score_policies.c.version.desc()).limit(1)
-    data = (await conn.execute(query)).scalar_one_or_none()
-    return ScorePolicy.model_validate(data) if data else ScorePolicy()
+    rows = await _CURRENT.rows(conn, {})
+    return ScorePolicy.model_validate(rows[0].data) if rows and rows[0].data else ScorePolicy()
 
 
 async def save(

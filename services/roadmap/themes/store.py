@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Column, Integer, Row, Table, Text, select
+from sqlalchemy import Column, Integer, Row, Table, Text, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.roadmap.metadata import metadata
 from shared.contracts.feedback import EvidenceNumbersData, ReasonData, RiseData
-from shared.database import Json, UtcDateTime, insert_into
+from shared.database import Json, UtcDateTime
+from shared.keys import one_of, packed
+from shared.prepared import Prepared
 
 ThemeState = Literal["escalated", "quiet", "merged"]
 
@@ -35,8 +38,6 @@ themes = Table(
 
 LONGEST_CHAIN = 50
 """Merges that are followed before a chain is taken for a circle."""
-
-LARGEST_IN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +70,37 @@ class Theme:
         return self.evidence.total if self.evidence else 0
 
 
+_LOAD = Prepared(select(themes).where(one_of(themes.c.theme_id)))
+
+
 async def load(conn: AsyncConnection, theme_id: str) -> Theme | None:
-    query = select(themes).where(themes.c.theme_id == theme_id)
-    row = (await conn.execute(query)).one_or_none()
-    return _theme(row) if row else None
+    found = await load_many(conn, [theme_id])
+    return found[0] if found else None
 
 
 async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> list[Theme]:
     """Those of these themes that feedback has spoken of, in no order."""
-    wanted = sorted(set(theme_ids))
-    found: list[Theme] = []
-    for start in range(0, len(wanted), LARGEST_IN):
-        query = select(themes).where(themes.c.theme_id.in_(wanted[start : start + LARGEST_IN]))
-        found += [_theme(row) for row in await conn.execute(query)]
-    return found
+    keys = [(theme_id,) for theme_id in sorted(set(theme_ids))]
+    if not keys:
+        return []
+    return [_theme(row) for row in await _LOAD.rows(conn, {"keys": packed(keys)})]
+
+
+def _saving(upsert: Any) -> Any:
+    changed = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "theme_id"}
+    return upsert.on_conflict_do_update(index_elements=["theme_id"], set_=changed)
+
+
+_SAVE = {
+    "sqlite": Prepared(_saving(sqlite.insert(themes))),
+    "postgresql": Prepared(_saving(postgresql.insert(themes))),
+}
 
 
 async def save(conn: AsyncConnection, changed: Sequence[Theme]) -> None:
     """Enter themes, or replace what is known of them."""
-    if not changed:
-        return
-    upsert = insert_into(conn, themes)
-    columns = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "theme_id"}
-    await conn.execute(
-        upsert.on_conflict_do_update(index_elements=["theme_id"], set_=columns),
-        [_values(theme) for theme in changed],
-    )
+    if changed:
+        await _SAVE[conn.dialect.name].many(conn, [_values(theme) for theme in changed])
 
 
 def _values(theme: Theme) -> dict[str, Any]:
@@ -113,14 +119,22 @@ def _values(theme: Theme) -> dict[str, Any]:
     }
 
 
+_WITH_PARTS = Prepared(select(themes.c.into_theme_id).where(one_of(themes.c.into_theme_id)))
+
+
 async def with_parts(conn: AsyncConnection, theme_ids: Iterable[str]) -> set[str]:
     """Those of these themes that another one was merged into."""
-    wanted = sorted(set(theme_ids))
-    found: set[str] = set()
-    for start in range(0, len(wanted), LARGEST_IN):
-        some = themes.c.into_theme_id.in_(wanted[start : start + LARGEST_IN])
-        found |= set((await conn.execute(select(themes.c.into_theme_id).where(some))).scalars())
-    return found
+    keys = [(theme_id,) for theme_id in sorted(set(theme_ids))]
+    if not keys:
+        return set()
+    return {row.into_theme_id for row in await _WITH_PARTS.rows(conn, {"keys": packed(keys)})}
+
+
+_FOLLOWING = Prepared(
+    select(themes.c.into_theme_id).where(
+        themes.c.theme_id == bindparam("theme"), themes.c.state == "merged"
+    )
+)
 
 
 async def standing_for(conn: AsyncConnection, theme_id: str) -> str:
@@ -128,10 +142,8 @@ async def standing_for(conn: AsyncConnection, theme_id: str) -> str:
     seen = {theme_id}
     current = theme_id
     for _ in range(LONGEST_CHAIN):
-        query = select(themes.c.into_theme_id).where(
-            themes.c.theme_id == current, themes.c.state == "merged"
-        )
-        following = (await conn.execute(query)).scalar_one_or_none()
+        rows = await _FOLLOWING.rows(conn, {"theme": current})
+        following = rows[0].into_theme_id if rows else None
         if following is None or following in seen:
             return current
         seen.add(following)
@@ -139,17 +151,19 @@ async def standing_for(conn: AsyncConnection, theme_id: str) -> str:
     return current
 
 
+_PARTS = Prepared(
+    select(themes.c.theme_id).where(one_of(themes.c.into_theme_id), themes.c.state == "merged")
+)
+
+
 async def merged_into(conn: AsyncConnection, theme_id: str) -> list[str]:
     """The themes that are part of this one by now."""
     found: list[str] = []
     frontier = [theme_id]
     while frontier:
-        query = select(themes.c.theme_id).where(
-            themes.c.into_theme_id.in_(frontier[:LARGEST_IN]), themes.c.state == "merged"
-        )
-        fresh = set((await conn.execute(query)).scalars()) - {theme_id, *found}
-        found += sorted(fresh)
-        frontier = [*frontier[LARGEST_IN:], *sorted(fresh)]
+        rows = await _PARTS.rows(conn, {"keys": packed((one,) for one in frontier)})
+        frontier = sorted({row.theme_id for row in rows} - {theme_id, *found})
+        found += frontier
     return found
 
 
