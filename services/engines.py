@@ -4,12 +4,12 @@ A service's database is a SQLite file or a PostgreSQL schema; the bus is a file 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
-from services.courtesy import RELAY_REST, Courteous, rest
+from services.courtesy import RELAY_REST, Courteous, Taken, rest
 from services.listening import StartRefused
 from shared import metrics, outbox
 from shared.bus import Bus, Consumer, EmbeddedBus
@@ -83,25 +83,26 @@ def _away(name: str) -> str:
     )
 
 
-def bus_of(settings: Settings, busy: Callable[[], bool] | None = None) -> "WatchedBus":
-    """The bus that the settings choose; not started. Those who use it step back while it is `busy`."""
+def bus_of(settings: Settings, taken: Taken | None = None) -> "WatchedBus":
+    """The bus that the settings choose; not started. Who uses it steps back for requests `taken` in."""
     servers = settings.kafka_servers()
     if servers is None:
-        return WatchedBus(EmbeddedBus(settings.bus_url()), busy)
+        return WatchedBus(EmbeddedBus(settings.bus_url()), taken)
     from shared.bus.kafka import KafkaBus  # its client takes a while to import
 
-    return WatchedBus(KafkaBus(servers), busy)
+    return WatchedBus(KafkaBus(servers), taken)
 
 
 class WatchedBus:
     """Any bus, remembering who has joined, so that a scrape can ask each member how far behind it is.
 
-    While it is `busy`, its consumers rest between batches, and who sends rests before it goes on.
+    While requests are `taken` in, its consumers rest between batches, and who sends rests before it
+    goes on.
     """
 
-    def __init__(self, bus: Bus, busy: Callable[[], bool] | None = None) -> None:
+    def __init__(self, bus: Bus, taken: Taken | None = None) -> None:
         self.bus = bus
-        self._busy = busy
+        self._taken = taken
         self._members: list[tuple[str, Consumer]] = []
 
     async def start(self) -> None:
@@ -113,15 +114,15 @@ class WatchedBus:
     async def send(self, records: Sequence[Record]) -> None:
         await self.bus.send(records)
         # The records are on the bus and wait for nothing; what is published now goes together.
-        if self._busy is not None:
-            await rest(self._busy, RELAY_REST)
+        if self._taken is not None:
+            await rest(self._taken, RELAY_REST, RELAY_REST)
 
     async def join(self, group: str, topics: Sequence[str]) -> Consumer:
         member = await self.bus.join(group, topics)
         # A job that failed and was started again has joined anew: one member a group in a process.
         self._members = [entry for entry in self._members if entry[0] != group]
         self._members.append((group, member))
-        return member if self._busy is None else Courteous(member, self._busy)
+        return member if self._taken is None else Courteous(member, self._taken)
 
     async def measure(self) -> None:
         """Set the gauges of the lag of every member here, as of now. Raises TimeoutError."""

@@ -57,7 +57,7 @@ async def running(settings: Settings) -> AsyncGenerator[Running]:
         stack.enter_context(locked(settings.data))
         listener = stack.enter_context(listening(settings))
         room = Room(settings.most_requests)
-        bus = bus_of(settings, lambda: room.requests > 0)
+        bus = bus_of(settings, lambda: room.taken)
         stack.push_async_callback(bus.stop)
         await bus.start()
         dbs = await migrated(settings)

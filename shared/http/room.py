@@ -32,12 +32,15 @@ class Room:
     most_bytes: int = MOST_BYTES
     requests: int = 0
     bytes: int = 0
+    taken: int = 0
+    """Requests that were ever let in."""
 
     def take(self, size: int) -> bool:
         """Is there room for one more request with a body of this size? Then it is taken."""
         if self.requests >= self.most_requests or self.bytes + size > self.most_bytes:
             return False
         self.requests += 1
+        self.taken += 1
         self.bytes += size
         return True
 
