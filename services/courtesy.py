@@ -14,7 +14,7 @@ from shared.bus.bus import Consumer, Delivered, Partition
 Taken = Callable[[], int]
 """How many requests the process has taken in so far."""
 
-LEAST_REST = 0.1
+LEAST_REST = 0.08
 """While requests come in at all: a batch costs two transactions and a flush of the disk each, however
 few events are in it."""
 RELAY_REST = 0.04
