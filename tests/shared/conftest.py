@@ -1,10 +1,12 @@
-"""An empty database on each engine."""
+"""A database on each engine."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
+from shared.database import Database
 from tests.engines.stores import Store
+from tests.shared.things import metadata
 
 
 @pytest.fixture(params=["sqlite_store", "postgres_store"])
@@ -13,3 +15,13 @@ async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     url = await store.empty()
     yield url
     await store.drop(url)
+
+
+@pytest.fixture
+async def db(url: str) -> AsyncIterator[Database]:
+    """With the tables of `things`."""
+    db = Database(url)
+    async with db.begin() as conn:
+        await conn.run_sync(metadata.create_all)
+    yield db
+    await db.close()

@@ -1,7 +1,7 @@
 """Cancelled at any moment, once or again while it gives up: nothing half is left, and all goes on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -9,19 +9,10 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import Database
-from tests.shared.test_database import metadata, things
+from tests.shared.things import things
 
 MOMENTS = (*range(12), *range(12, 60, 6))
 """How often the event loop turns before the cancellation."""
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[Database]:
-    db = Database(url)
-    async with db.begin() as conn:
-        await conn.run_sync(metadata.create_all)
-    yield db
-    await db.close()
 
 
 async def pair(conn: AsyncConnection) -> None:

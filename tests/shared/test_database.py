@@ -10,13 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import (
-    Column,
-    Double,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
     func,
     insert,
     select,
@@ -27,29 +20,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
 from shared import database
 from shared.clock import parse_rfc3339, rfc3339
-from shared.database import UNAVAILABLE, Database, Json, Serial, UtcDateTime, insert_into
-
-metadata = MetaData()
-things = Table(
-    "things",
-    metadata,
-    Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("name", Text, unique=True),
-    Column("count", Integer, nullable=False, default=0),
-    Column("weight", Double),
-    Column("at", UtcDateTime),
-    Column("data", Json),
-    Column("bytes", LargeBinary),
-)
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[Database]:
-    db = Database(url)
-    async with db.begin() as conn:
-        await conn.run_sync(metadata.create_all)
-    yield db
-    await db.close()
+from shared.database import UNAVAILABLE, Database, insert_into
+from tests.shared.things import things
 
 
 @pytest.fixture

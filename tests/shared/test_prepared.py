@@ -1,6 +1,6 @@
 """A prepared statement means what SQLAlchemy makes of it, in each kind of transaction, on each engine."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,6 @@ from sqlalchemy import (
     Float,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     bindparam,
@@ -29,8 +28,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.database import UNAVAILABLE, Database, Json, Serial, UtcDateTime
 from shared.keys import one_of, packed
 from shared.prepared import Prepared
+from tests.shared.things import metadata
 
-metadata = MetaData()
 kept = Table(
     "kept",
     metadata,
@@ -80,15 +79,6 @@ ROWS = st.fixed_dictionaries(
         "value": st.none() | st.binary(max_size=20),
     }
 )
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[Database]:
-    db = Database(url)
-    async with db.begin() as conn:
-        await conn.run_sync(metadata.create_all)
-    yield db
-    await db.close()
 
 
 async def added(conn: AsyncConnection, rows: Sequence[dict[str, Any]]) -> list[Any]:

@@ -1,7 +1,7 @@
 """A whole transaction handed over: what `Database.write` promises, once for each engine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import insert, select
@@ -11,16 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import database
 from shared.database import PUBLISHED, UNAVAILABLE, Database
 from tests.engines.stores import Store
-from tests.shared.test_database import metadata, things
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[Database]:
-    db = Database(url)
-    async with db.begin() as conn:
-        await conn.run_sync(metadata.create_all)
-    yield db
-    await db.close()
+from tests.shared.things import metadata, things
 
 
 async def names(db: Database) -> Sequence[str | None]:
