@@ -7,8 +7,11 @@ Such a statement is written with SQLAlchemy all the same, so that one text serve
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Dialect, Executable, Float
+from sqlalchemy import Dialect, Executable, Float, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.keys import packed
 
 Values = Mapping[str, Any]
 """What a statement's parameters hold, by name. The same names each time."""
@@ -34,8 +37,15 @@ class Prepared:
         ready = self._for(conn.dialect, values)
         return ready.read(await driver.fetch(ready.text, ready.placed(values)))
 
+    async def of(self, conn: AsyncConnection, keys: Iterable[str], **values: Any) -> Sequence[Any]:
+        """Its rows for these values of the one column of its `one_of`; for none nothing is asked."""
+        wanted = [(key,) for key in sorted(set(keys))]
+        return await self.rows(conn, {"keys": packed(wanted), **values}) if wanted else []
+
     async def many(self, conn: AsyncConnection, values: Sequence[Values]) -> None:
-        """Run it once with each of these. Raises what SQLAlchemy raises."""
+        """Run it once with each of these, if any. Raises what SQLAlchemy raises."""
+        if not values:
+            return
         driver = getattr(conn, "driver", None)
         if driver is None:
             await conn.execute(self._statement, values)
@@ -48,6 +58,37 @@ class Prepared:
         if ready is None:
             ready = self._ready[dialect.name] = _Ready(self._statement, dialect, list(values))
         return ready
+
+
+class Upsert:
+    """Enters rows of a table; of those it has already, by the columns `known_by`, all else is replaced.
+
+    Save what is `kept`; and where `if_so`, given the new row, doesn't hold, all stays as it is.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        *known_by: str,
+        kept: Sequence[str] = (),
+        if_so: Callable[[Any], Any] | None = None,
+    ) -> None:
+        def said(insert: Any) -> Prepared:
+            new = insert.excluded
+            changed = {c.name: new[c.name] for c in table.c if c.name not in {*known_by, *kept}}
+            where = None if if_so is None else if_so(new)
+            return Prepared(
+                insert.on_conflict_do_update(index_elements=known_by, set_=changed, where=where)
+            )
+
+        self._by_engine = {
+            "sqlite": said(sqlite.insert(table)),
+            "postgresql": said(postgresql.insert(table)),
+        }
+
+    async def many(self, conn: AsyncConnection, values: Sequence[Values]) -> None:
+        """Enter these, if any, each with the same columns. Raises what SQLAlchemy raises."""
+        await self._by_engine[conn.dialect.name].many(conn, values)
 
 
 class _Ready:

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import UNAVAILABLE, Database, Json, Serial, UtcDateTime
 from shared.keys import one_of, packed
-from shared.prepared import Prepared
+from shared.prepared import Prepared, Upsert
 from tests.shared.things import metadata
 
 kept = Table(
@@ -162,3 +162,38 @@ async def test_a_parameter_that_is_missing_is_an_error_and_no_null(db: Database)
 
     with pytest.raises(KeyError):
         await db.write(work)
+
+
+BY_NAME = Prepared(
+    select(kept.c.name, kept.c.count).where(one_of(kept.c.name)).order_by(kept.c.name)
+)
+
+
+async def test_rows_of_many_names_and_of_none(db: Database) -> None:
+    async def work(conn: AsyncConnection) -> list[list[tuple[Any, ...]]]:
+        await ADD.many(conn, [])
+        await ADD.many(conn, [{**ROW, "name": name, "count": 1} for name in "abc"])
+        asked: list[list[str]] = [["c", "a", "c", "unknown"], []]
+        return [[tuple(row) for row in await BY_NAME.of(conn, names)] for names in asked]
+
+    assert await db.write(work) == [[("a", 1), ("c", 1)], []]
+
+
+async def test_an_upsert_enters_what_is_new_and_replaces_what_may_be(db: Database) -> None:
+    later = Upsert(kept, "name", kept=["id", "share"], if_so=lambda new: new.count > kept.c.count)
+
+    def row(name: str, count: int, share: float) -> dict[str, Any]:
+        return {**ROW, "name": name, "count": count, "share": share}
+
+    async def work(conn: AsyncConnection) -> list[tuple[Any, ...]]:
+        await later.many(conn, [row("a", 2, 0.5), row("b", 2, 0.5)])
+        await later.many(conn, [row("a", 3, 0.9), row("b", 1, 0.9), row("c", 1, 0.9)])
+        await later.many(conn, [])
+        return [(one.id, one.name, one.count, one.share) for one in await ALL.rows(conn, {})]
+
+    handed_over = await db.write(work)
+    assert [one[1:] for one in handed_over] == [("a", 3, 0.5), ("b", 2, 0.5), ("c", 1, 0.9)]
+    assert [one[0] for one in handed_over[:2]] == [1, 2]
+    async with db.begin() as conn:
+        await conn.execute(delete(kept))
+        assert [one[1:] for one in await work(conn)] == [one[1:] for one in handed_over]

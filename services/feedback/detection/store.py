@@ -16,7 +16,7 @@ from services.feedback.detection.settings import settings_of
 from services.feedback.metadata import metadata
 from shared.clock import EARLIEST
 from shared.database import Json, Serial, UtcDateTime, insert_into
-from shared.keys import one_of, packed
+from shared.keys import one_of
 from shared.prepared import Prepared
 
 EVERY_PRODUCT = ""
@@ -174,11 +174,8 @@ async def escalations_of(
     conn: AsyncConnection, theme_ids: Iterable[str]
 ) -> dict[str, list[Escalation]]:
     """The stored rises of these themes, oldest first; themes that never rose are absent."""
-    keys = [(id,) for id in sorted(set(theme_ids))]
-    if not keys:
-        return {}
     found: dict[str, list[Escalation]] = {}
-    for row in await _ESCALATIONS.rows(conn, {"keys": packed(keys)}):
+    for row in await _ESCALATIONS.of(conn, theme_ids):
         found.setdefault(row.theme_id, []).append(Escalation(**row._asdict()))
     return found
 
@@ -200,16 +197,13 @@ async def replace_escalations(
     conn: AsyncConnection, now: Mapping[str, Sequence[Escalation]]
 ) -> None:
     """Let these be the rises of these themes, instead of those stored before."""
-    if not now:
-        return
     await _FORGET.many(conn, [{"theme": theme_id} for theme_id in sorted(now)])
     rows = [
         {column.name: getattr(one, column.name) for column in escalations.c}
         for rises in now.values()
         for one in rises
     ]
-    if rows:
-        await _REMEMBER.many(conn, rows)
+    await _REMEMBER.many(conn, rows)
 
 
 _FORGET = Prepared(delete(escalations).where(escalations.c.theme_id == bindparam("theme")))

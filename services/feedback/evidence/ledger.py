@@ -22,7 +22,7 @@ from services.feedback.evidence.store import evidence
 from shared.clock import parse_rfc3339
 from shared.contracts.feedback import EvidenceNumbersData
 from shared.database import UtcDateTime
-from shared.keys import one_of, packed
+from shared.keys import one_of
 from shared.prepared import Prepared
 
 NEWEST = 10_000
@@ -143,8 +143,7 @@ async def load(conn: AsyncConnection, sizes: Mapping[str, int]) -> dict[str, Led
     rows: dict[str, list[Seen]] = {theme_id: [] for theme_id in sizes}
     usual = [theme_id for theme_id, size in sizes.items() if size <= NEWEST]
     if len(usual) > FEW:
-        keys = packed((theme_id,) for theme_id in sorted(usual))
-        for theme_id, *raw in await _LOAD.rows(conn, {"keys": keys}):
+        for theme_id, *raw in await _LOAD.of(conn, usual):
             rows[theme_id].append(_seen(tuple(raw)))
     else:
         for one in usual:

@@ -18,15 +18,14 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.evidence.domain import Entry
 from services.feedback.metadata import chunks, metadata
 from shared.clock import SKEW
 from shared.database import Json, UtcDateTime
-from shared.keys import one_of, packed
-from shared.prepared import Prepared
+from shared.keys import one_of
+from shared.prepared import Prepared, Upsert
 
 evidence = Table(
     "evidence",
@@ -84,7 +83,7 @@ def entry(row: Row[Any]) -> Entry:
 
 _BY_SOURCE = Prepared(
     select(evidence)
-    .where(evidence.c.kind == bindparam("of"), one_of(evidence.c.source_id))
+    .where(evidence.c.kind == bindparam("kind_is"), one_of(evidence.c.source_id))
     .order_by(evidence.c.source_id)
 )
 
@@ -93,30 +92,16 @@ async def by_source(
     conn: AsyncConnection, kind: str, source_ids: Iterable[str]
 ) -> dict[str, Entry]:
     """The entries of these sources, by source id; unknown sources are absent."""
-    keys = [(id,) for id in sorted(set(source_ids))]
-    if not keys:
-        return {}
-    rows = await _BY_SOURCE.rows(conn, {"of": kind, "keys": packed(keys)})
+    rows = await _BY_SOURCE.of(conn, source_ids, kind_is=kind)
     return {row.source_id: entry(row) for row in rows}
 
 
-def _saving(upsert: Any) -> Any:
-    kept = {"id", "kind", "source_id"}
-    changed = {c.name: upsert.excluded[c.name] for c in evidence.c if c.name not in kept}
-    return upsert.on_conflict_do_update(index_elements=["kind", "source_id"], set_=changed)
-
-
-_SAVE = {
-    "sqlite": Prepared(_saving(sqlite.insert(evidence))),
-    "postgresql": Prepared(_saving(postgresql.insert(evidence))),
-}
+_SAVE = Upsert(evidence, "kind", "source_id", kept=["id"])
 
 
 async def save(conn: AsyncConnection, entries: Sequence[Entry]) -> None:
     """Write entries, new and changed, in one statement. A known source keeps the id of its row."""
-    if not entries:
-        return
-    await _SAVE[conn.dialect.name].many(
+    await _SAVE.many(
         conn,
         [{column.name: getattr(one, column.name) for column in evidence.c} for one in entries],
     )
@@ -147,16 +132,7 @@ async def with_evidence(conn: AsyncConnection, theme_ids: Iterable[str]) -> set[
 _HORIZON = Prepared(select(horizon))
 
 
-def _advancing(upsert: Any) -> Any:
-    return upsert.on_conflict_do_update(
-        index_elements=["id"], set_={"as_of": upsert.excluded.as_of}
-    )
-
-
-_ADVANCE = {
-    "sqlite": Prepared(_advancing(sqlite.insert(horizon))),
-    "postgresql": Prepared(_advancing(postgresql.insert(horizon))),
-}
+_ADVANCE = Upsert(horizon, "id")
 
 
 async def current_horizon(conn: AsyncConnection) -> datetime | None:
@@ -179,7 +155,7 @@ async def advance_horizon(
         latest = max((at for at in times if at <= now + SKEW), default=None)
         if latest is not None and (which not in newest or latest > newest[which]):
             newest[which] = latest
-            await _ADVANCE[conn.dialect.name].many(conn, [{"id": which, "as_of": latest}])
+            await _ADVANCE.many(conn, [{"id": which, "as_of": latest}])
     return _as_of(newest) or now
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.metadata import metadata
 from shared.database import UtcDateTime, insert_into
-from shared.keys import one_of, packed
+from shared.keys import one_of
 from shared.prepared import Prepared
 
 votes = Table(
@@ -36,10 +36,7 @@ async def times(
     conn: AsyncConnection, feedback_ids: Iterable[str]
 ) -> dict[str, list[tuple[str, datetime]]]:
     """The voters of these pieces of feedback and when they voted, in time order."""
-    keys = [(id,) for id in sorted(set(feedback_ids))]
-    if not keys:
-        return {}
     found: dict[str, list[tuple[str, datetime]]] = {}
-    for row in await _TIMES.rows(conn, {"keys": packed(keys)}):
+    for row in await _TIMES.of(conn, feedback_ids):
         found.setdefault(row.feedback_id, []).append((row.voter, row.at))
     return found

@@ -6,15 +6,13 @@ Nothing is decided here. A row is as new as the newest event that was heard of i
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Column, Integer, Table, Text, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.metadata import metadata
 from shared.database import UtcDateTime, insert_into
-from shared.prepared import Prepared
+from shared.prepared import Prepared, Upsert
 
 candidates = Table(
     "candidates",
@@ -101,15 +99,7 @@ async def load_candidate(conn: AsyncConnection, candidate_id: str) -> Candidate 
     )
 
 
-def _saving(upsert: Any) -> Any:
-    changed = {c.name: upsert.excluded[c.name] for c in candidates.c if not c.primary_key}
-    return upsert.on_conflict_do_update(index_elements=["candidate_id"], set_=changed)
-
-
-_SAVE = {
-    "sqlite": Prepared(_saving(sqlite.insert(candidates))),
-    "postgresql": Prepared(_saving(postgresql.insert(candidates))),
-}
+_SAVE = Upsert(candidates, "candidate_id")
 
 
 async def save_candidate(conn: AsyncConnection, candidate: Candidate) -> None:
@@ -123,7 +113,7 @@ async def save_candidate(conn: AsyncConnection, candidate: Candidate) -> None:
         "item_id": candidate.item_id,
         "version": candidate.version,
     }
-    await _SAVE[conn.dialect.name].many(conn, [values])
+    await _SAVE.many(conn, [values])
 
 
 async def load_item(conn: AsyncConnection, item_id: str) -> Item | None:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.feedback.metadata import metadata
@@ -26,7 +25,7 @@ from services.feedback.themes.domain import Theme, ThemeUnknown
 from shared.clock import EARLIEST, parse_rfc3339, rfc3339
 from shared.database import Json, Serial, UtcDateTime, insert_into
 from shared.keys import one_of, packed
-from shared.prepared import Prepared
+from shared.prepared import Prepared, Upsert
 
 themes = Table(
     "themes",
@@ -106,10 +105,7 @@ _LOAD = Prepared(select(themes).where(one_of(themes.c.id)).order_by(themes.c.id)
 
 async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str, Theme]:
     """These themes, by id; unknown ids are absent."""
-    keys = [(id,) for id in sorted(set(theme_ids))]
-    if not keys:
-        return {}
-    return {row.id: theme(row) for row in await _LOAD.rows(conn, {"keys": packed(keys)})}
+    return {row.id: theme(row) for row in await _LOAD.of(conn, theme_ids)}
 
 
 _LIVE_IDS = Prepared(select(themes.c.id, themes.c.merged_into).where(one_of(themes.c.id)))
@@ -120,11 +116,7 @@ async def live_ids(conn: AsyncConnection, theme_ids: Iterable[str]) -> dict[str,
 
     `merged_into` always names a live theme, so one step is enough. Unknown ids are absent.
     """
-    keys = [(id,) for id in sorted(set(theme_ids))]
-    if not keys:
-        return {}
-    rows = await _LIVE_IDS.rows(conn, {"keys": packed(keys)})
-    return {row.id: row.merged_into or row.id for row in rows}
+    return {row.id: row.merged_into or row.id for row in await _LIVE_IDS.of(conn, theme_ids)}
 
 
 _ADD = Prepared(insert(themes))
@@ -132,8 +124,7 @@ _ADD = Prepared(insert(themes))
 
 async def add(conn: AsyncConnection, new: Sequence[Theme]) -> None:
     """Enter themes."""
-    if new:
-        await _ADD.many(conn, [_values(one) for one in new])
+    await _ADD.many(conn, [_values(one) for one in new])
 
 
 async def claim_keys(conn: AsyncConnection, wanted: Mapping[str, str]) -> dict[str, str]:
@@ -148,21 +139,12 @@ async def claim_keys(conn: AsyncConnection, wanted: Mapping[str, str]) -> dict[s
     return {**wanted, **lost}
 
 
-def _saving(upsert: Any) -> Any:
-    changed = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "id"}
-    return upsert.on_conflict_do_update(index_elements=["id"], set_=changed)
-
-
-_SAVE = {
-    "sqlite": Prepared(_saving(sqlite.insert(themes))),
-    "postgresql": Prepared(_saving(postgresql.insert(themes))),
-}
+_SAVE = Upsert(themes, "id")
 
 
 async def save(conn: AsyncConnection, changed: Sequence[Theme]) -> None:
     """Write themes that this transaction loaded: nobody else writes meanwhile."""
-    if changed:
-        await _SAVE[conn.dialect.name].many(conn, [_values(one) for one in changed])
+    await _SAVE.many(conn, [_values(one) for one in changed])
 
 
 _BY_KEY = Prepared(select(theme_keys.c.key, theme_keys.c.theme_id).where(one_of(theme_keys.c.key)))
@@ -254,8 +236,7 @@ _MAKE_KNOWN = Prepared(
 async def make_known(conn: AsyncConnection, theme_ids: Iterable[str]) -> None:
     """Have the numbers of these themes told from now on; those of live ones that are not told yet."""
     rows = [{"theme": id, "since": EARLIEST} for id in sorted(set(theme_ids))]
-    if rows:
-        await _MAKE_KNOWN.many(conn, rows)
+    await _MAKE_KNOWN.many(conn, rows)
 
 
 async def make_due(conn: AsyncConnection, product: str | None) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.incidents.catalog.domain import Service
 from services.incidents.metadata import metadata
 from shared.database import Json, insert_into
-from shared.keys import one_of, packed
+from shared.keys import one_of
 from shared.prepared import Prepared
 from shared.refusals import Conflict
 
@@ -65,11 +65,10 @@ _RESOLVE = Prepared(
 )
 
 
-async def resolve(conn: AsyncConnection, claimed: Iterable[str]) -> dict[str, Service]:
-    """The entries that these claimed names mean; unknown names are absent."""
+async def resolve(conn: AsyncConnection, claimed: Iterable[str | None]) -> dict[str, Service]:
+    """The entries that these claimed names mean, where one is claimed; unknown names are absent."""
     found: dict[str, Service] = {}
-    keys = packed((name,) for name in set(claimed))
-    for row in await _RESOLVE.rows(conn, {"keys": keys}):
+    for row in await _RESOLVE.of(conn, (name for name in claimed if name)):
         found[row.claimed] = Service(
             row.name,
             row.product,

@@ -255,11 +255,7 @@ _MEMBERS_OF = Prepared(select(*_MEMBER).where(one_of(incidents.c.id)))
 
 async def members_of(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Member]:
     """These incidents, as rules see them; unknown ids are absent."""
-    keys = [(id,) for id in ids]
-    if not keys:
-        return {}
-    rows = await _MEMBERS_OF.rows(conn, {"keys": packed(keys)})
-    return {row.id: _member(row) for row in rows}
+    return {row.id: _member(row) for row in await _MEMBERS_OF.of(conn, ids)}
 
 
 _GROUPS = select(correlations).where(

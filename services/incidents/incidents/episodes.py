@@ -21,13 +21,12 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.metadata import metadata
 from shared.database import UtcDateTime
 from shared.keys import one_of, packed
-from shared.prepared import Prepared
+from shared.prepared import Prepared, Upsert
 
 FIRING = text("ends_at IS NULL")
 EXPIRING = text("ends_at IS NULL AND expires_at IS NOT NULL")
@@ -138,10 +137,7 @@ _OF_INCIDENTS = Prepared(
 
 async def of_incidents(conn: AsyncConnection, incident_ids: Iterable[str]) -> list[Held]:
     """The episodes of these incidents, oldest start first."""
-    ids = [(id,) for id in incident_ids]
-    if not ids:
-        return []
-    return [_held(row) for row in await _OF_INCIDENTS.rows(conn, {"keys": packed(ids)})]
+    return [_held(row) for row in await _OF_INCIDENTS.of(conn, incident_ids)]
 
 
 _OWNERS = Prepared(
@@ -199,24 +195,12 @@ async def question_all(conn: AsyncConnection, at: datetime) -> None:
     await conn.execute(later.values(silence_review_at=at))
 
 
-def _saving(upsert: Any) -> Any:
-    changed = {c.name: upsert.excluded[c.name] for c in episodes.c if not c.primary_key}
-    return upsert.on_conflict_do_update(
-        index_elements=["source", "fingerprint", "starts_at"], set_=changed
-    )
-
-
-_SAVE = {
-    "sqlite": Prepared(_saving(sqlite.insert(episodes))),
-    "postgresql": Prepared(_saving(postgresql.insert(episodes))),
-}
+_SAVE = Upsert(episodes, "source", "fingerprint", "starts_at")
 
 
 async def save(conn: AsyncConnection, held: Sequence[Held]) -> None:
     """Write these episodes, new or changed."""
-    if not held:
-        return
-    await _SAVE[conn.dialect.name].many(
+    await _SAVE.many(
         conn,
         [
             {

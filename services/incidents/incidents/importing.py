@@ -203,10 +203,7 @@ async def _done(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, list[str
 async def _catalog(conn: AsyncConnection, wanted: Iterable[ImportIncident]) -> dict[str, Service]:
     claimed = {one.opening.claimed_service for one in wanted}
     claimed |= {entry.service for one in wanted for entry in one.history}
-    entries: dict[str, Service] = {}
-    for some in parts(name for name in claimed if name):
-        entries |= await catalog.resolve(conn, some)
-    return entries
+    return await catalog.resolve(conn, claimed)
 
 
 async def _note(conn: AsyncConnection, marks: dict[str, list[str]]) -> None:

@@ -57,8 +57,7 @@ async def index(conn: AsyncConnection, changes: Sequence[Change]) -> None:
         for change in changes
         for words in _texts(change)
     ]
-    if rows:
-        await _INSERT[conn.dialect.name].many(conn, rows)
+    await _INSERT[conn.dialect.name].many(conn, rows)
 
 
 def matching(dialect: Dialect, asked: str) -> ColumnElement[bool]:

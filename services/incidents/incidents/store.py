@@ -28,7 +28,7 @@ from services.incidents.metadata import metadata
 from shared.context import Context
 from shared.contracts import incidents as said
 from shared.database import Json, UtcDateTime
-from shared.keys import one_of, packed
+from shared.keys import one_of
 from shared.prepared import Prepared
 from shared.refusals import Conflict
 
@@ -167,10 +167,7 @@ _LOAD = Prepared(select(incidents).where(one_of(incidents.c.id)))
 
 async def load(conn: AsyncConnection, ids: Iterable[str]) -> dict[str, Incident]:
     """The incidents of these ids; unknown ids are absent."""
-    keys = [(id,) for id in ids]
-    if not keys:
-        return {}
-    return {row.id: incident_of(row) for row in await _LOAD.rows(conn, {"keys": packed(keys)})}
+    return {row.id: incident_of(row) for row in await _LOAD.of(conn, ids)}
 
 
 async def open_of_alert(conn: AsyncConnection, source: str, fingerprint: str) -> str | None:
@@ -197,11 +194,9 @@ async def save(conn: AsyncConnection, changes: Sequence[Change]) -> None:
         )
         if 0 <= result.rowcount < len(changed):
             raise Conflict("An incident was changed meanwhile; read it again and retry.")
-    if new:
-        await _INSERT.many(conn, [_row(change) for change in new])
+    await _INSERT.many(conn, [_row(change) for change in new])
     entries = [row for change in changes for row in _timeline_rows(change)]
-    if entries:
-        await _APPEND.many(conn, entries)
+    await _APPEND.many(conn, entries)
 
 
 _INSERT = Prepared(insert(incidents))

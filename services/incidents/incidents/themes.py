@@ -5,16 +5,14 @@ Copies, kept up to date from events; decided elsewhere.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Column, Integer, Table, Text, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.metadata import metadata
 from shared.contracts.roadmap import ItemDelivered, ItemEvent
 from shared.database import UtcDateTime, insert_into
-from shared.prepared import Prepared
+from shared.prepared import Prepared, Upsert
 
 incident_themes = Table(
     "incident_themes",
@@ -52,18 +50,11 @@ theme_items = Table(
 )
 
 
-def _placing(upsert: Any) -> Any:
-    return upsert.on_conflict_do_update(
-        index_elements=["incident_id"],
-        set_={"theme_id": upsert.excluded.theme_id, "event_id": upsert.excluded.event_id},
-        where=upsert.excluded.event_id > incident_themes.c.event_id,
-    )
-
-
-_PLACE = {
-    "sqlite": Prepared(_placing(sqlite.insert(incident_themes))),
-    "postgresql": Prepared(_placing(postgresql.insert(incident_themes))),
-}
+_PLACE = Upsert(
+    incident_themes,
+    "incident_id",
+    if_so=lambda new: new.event_id > incident_themes.c.event_id,
+)
 
 
 async def place(
@@ -75,8 +66,7 @@ async def place(
         {"incident_id": incident_id, "theme_id": theme_id, "event_id": event_id}
         for incident_id in dict.fromkeys(incident_ids)
     ]
-    if rows:
-        await _PLACE[conn.dialect.name].many(conn, rows)
+    await _PLACE.many(conn, rows)
 
 
 async def merge(conn: AsyncConnection, theme_id: str, into_theme_id: str) -> None:

@@ -1,7 +1,7 @@
 """Records a batch of posted signals in one transaction: dedup, land, save, publish."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -9,12 +9,10 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.catalog import store as catalog
-from services.incidents.catalog.domain import Service
 from services.incidents.incidents import commands
 from services.incidents.incidents import episodes as incident_episodes
 from services.incidents.incidents import store as incident_store
 from services.incidents.incidents.episodes import Episode, Held
-from services.incidents.incidents.store import parts
 from services.incidents.signals import store
 from services.incidents.signals.book import Book, IsSilenced, never, signals_context, still
 from services.incidents.signals.continuing import Post, alert_of, continued, tells_no_start
@@ -100,7 +98,7 @@ async def load(
         conn, {occurrence_of(signal) for post in posts for signal in post.signals}
     )
     new, repeated = _sorted_out(posts, known)
-    entries = await _catalog(conn, (first.signal for first in new.values()))
+    entries = await catalog.resolve(conn, (first.signal.service for first in new.values()))
     book = Book(window, entries, is_silenced)
     alive = _still_firing(posts, known)
     await _open_book(conn, book, new, alive, known, posts[0].ctx)
@@ -152,13 +150,6 @@ def _still_firing(
             if before is None or signal.expires_at > before:
                 alive[key] = signal.expires_at, signals_context(post.ctx, signal.source)
     return alive
-
-
-async def _catalog(conn: AsyncConnection, signals: Iterable[Signal]) -> dict[str, Service]:
-    entries: dict[str, Service] = {}
-    for some in parts({signal.service for signal in signals if signal.service}):
-        entries |= await catalog.resolve(conn, some)
-    return entries
 
 
 async def _open_book(

@@ -7,11 +7,10 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.incidents.catalog import store as catalog
-from services.incidents.catalog.domain import Service
 from services.incidents.incidents import episodes as incident_episodes
 from services.incidents.incidents.episodes import Episode, silence_of
 from services.incidents.incidents.incident import Incident
-from services.incidents.incidents.store import incident_of, incidents, parts
+from services.incidents.incidents.store import incident_of, incidents
 from services.incidents.signals import store
 from services.incidents.signals.silencing import judged, labels_of_named
 from services.incidents.silences.cover import Silences, compiled_silences
@@ -84,9 +83,7 @@ async def _look(
         for held in await incident_episodes.of_incidents(conn, ids)
     }
     signals = await store.of_incidents(conn, ids)
-    entries: dict[str, Service] = {}
-    for some in parts({named.service for _, _, named in signals if named.service}):
-        entries |= await catalog.resolve(conn, some)
+    entries = await catalog.resolve(conn, (named.service for _, _, named in signals))
     would: dict[tuple[str, datetime], Episode] = {}
     for incident_id, starts_at, named in signals:
         key = incident_id, starts_at

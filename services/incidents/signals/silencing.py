@@ -14,7 +14,6 @@ from services.incidents.catalog.domain import Service
 from services.incidents.incidents import commands, episodes
 from services.incidents.incidents import store as incident_store
 from services.incidents.incidents.episodes import Episode, Held, Silenced
-from services.incidents.incidents.store import parts
 from services.incidents.settings import IncidentsSettings
 from services.incidents.signals import store
 from services.incidents.signals.book import Book, IsSilenced, never, signals_context
@@ -101,9 +100,7 @@ async def _review(
     known = await incident_store.load(conn, owners)
     book.enter(known.values(), await episodes.of_incidents(conn, owners), ctx)
     named = await store.named(conn, due)
-    entries: dict[str, Service] = {}
-    for some in parts({one.service for one in named.values() if one.service}):
-        entries |= await catalog.resolve(conn, some)
+    entries = await catalog.resolve(conn, (one.service for one in named.values()))
     for one in due:
         alert, episode = Alert(one.source, one.fingerprint), one.episode
         said = named[alert, episode.starts_at]

@@ -225,16 +225,12 @@ async def of_incidents(
 
 async def add(conn: AsyncConnection, new: Sequence[NewSignal]) -> None:
     """Store new signals, whole."""
-    if not new:
-        return
     await _ADD.many(conn, [_narrow(one) for one in new])
     await _ADD_PAYLOADS.many(conn, [_payload(one) for one in new])
 
 
 async def count_repeats(conn: AsyncConnection, repeated: dict[str, Repeated]) -> None:
     """Raise the counters of stored signals; nothing else about them changes."""
-    if not repeated:
-        return
     rows = [
         {"key": key, "times": one.times, "seen": one.last_seen_at}
         for key, one in sorted(repeated.items())
@@ -244,8 +240,6 @@ async def count_repeats(conn: AsyncConnection, repeated: dict[str, Repeated]) ->
 
 async def follow(conn: AsyncConnection, moved: Sequence[Held]) -> None:
     """Point the stored signals of these episodes at the incident that has them now."""
-    if not moved:
-        return
     rows = [
         {
             "s": held.source,

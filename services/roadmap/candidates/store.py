@@ -36,7 +36,7 @@ from services.roadmap.scores.score import Score
 from shared.contracts.feedback import EvidenceNumbersData, ReasonData
 from shared.contracts.roadmap import CandidateEvent
 from shared.database import Json, UtcDateTime
-from shared.keys import one_of, packed
+from shared.keys import one_of
 from shared.prepared import Prepared
 from shared.refusals import Conflict
 
@@ -187,10 +187,7 @@ _DEALT_WITH = Prepared(
 
 async def dealt_with(conn: AsyncConnection, theme_ids: Sequence[str]) -> set[str]:
     """Those of these themes that have a candidate which waits for a decision, or had one."""
-    if not theme_ids:
-        return set()
-    keys = packed((theme_id,) for theme_id in theme_ids)
-    return {row.theme_id for row in await _DEALT_WITH.rows(conn, {"keys": keys})}
+    return {row.theme_id for row in await _DEALT_WITH.of(conn, theme_ids)}
 
 
 _RANK = (candidates.c.block, candidates.c.score, candidates.c.candidate_id)
@@ -319,8 +316,7 @@ async def write_down(conn: AsyncConnection, entries: Sequence[tuple[Entry, Stand
     """Add to the logs; an entry with a cause also to the history of scores."""
     await _LOG.many(conn, [_logged(entry) for entry, _ in entries])
     history = [_history(entry, standing.scored) for entry, standing in entries if entry.cause]
-    if history:
-        await _HISTORY.many(conn, history)
+    await _HISTORY.many(conn, history)
 
 
 def stored_of(row: Row[Any]) -> Stored:

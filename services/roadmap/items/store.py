@@ -31,7 +31,7 @@ from services.roadmap.items.refusals import ItemUnknown
 from services.roadmap.metadata import metadata
 from shared.contracts.roadmap import ItemEvent, ItemState
 from shared.database import Json, UtcDateTime, insert_into
-from shared.keys import one_of, packed
+from shared.keys import one_of
 from shared.prepared import Prepared
 from shared.refusals import Conflict
 
@@ -124,8 +124,6 @@ class Notes:
 
 Stored = tuple[Item, Notes]
 
-LARGEST_IN = 500
-
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -178,10 +176,7 @@ _DEALT_WITH = Prepared(select(item_themes.c.theme_id).where(one_of(item_themes.c
 
 async def dealt_with(conn: AsyncConnection, theme_ids: Sequence[str]) -> set[str]:
     """Those of these themes that any item deals or ever dealt with."""
-    if not theme_ids:
-        return set()
-    keys = packed((theme_id,) for theme_id in theme_ids)
-    return {row.theme_id for row in await _DEALT_WITH.rows(conn, {"keys": keys})}
+    return {row.theme_id for row in await _DEALT_WITH.of(conn, theme_ids)}
 
 
 _ENDED_AT = func.coalesce(items.c.delivered_at, items.c.cancelled_at, type_=UtcDateTime)
@@ -203,10 +198,7 @@ _SETTLED_LAST = Prepared(
 
 async def settled_last(conn: AsyncConnection, theme_ids: Sequence[str]) -> Settled | None:
     """How the last item that dealt with any of these themes ended: the latest by event time."""
-    if not theme_ids:
-        return None
-    keys = packed((theme_id,) for theme_id in theme_ids[:LARGEST_IN])
-    rows = await _SETTLED_LAST.rows(conn, {"keys": keys})
+    rows = await _SETTLED_LAST.of(conn, theme_ids)
     return Settled(**rows[0]._asdict()) if rows else None
 
 

@@ -9,14 +9,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Column, Integer, Row, Table, Text, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.roadmap.metadata import metadata
 from shared.contracts.feedback import EvidenceNumbersData, ReasonData, RiseData
 from shared.database import Json, UtcDateTime
-from shared.keys import one_of, packed
-from shared.prepared import Prepared
+from shared.keys import one_of
+from shared.prepared import Prepared, Upsert
 
 ThemeState = Literal["escalated", "quiet", "merged"]
 
@@ -80,27 +79,15 @@ async def load(conn: AsyncConnection, theme_id: str) -> Theme | None:
 
 async def load_many(conn: AsyncConnection, theme_ids: Iterable[str]) -> list[Theme]:
     """Those of these themes that feedback has spoken of, in no order."""
-    keys = [(theme_id,) for theme_id in sorted(set(theme_ids))]
-    if not keys:
-        return []
-    return [_theme(row) for row in await _LOAD.rows(conn, {"keys": packed(keys)})]
+    return [_theme(row) for row in await _LOAD.of(conn, theme_ids)]
 
 
-def _saving(upsert: Any) -> Any:
-    changed = {c.name: upsert.excluded[c.name] for c in themes.c if c.name != "theme_id"}
-    return upsert.on_conflict_do_update(index_elements=["theme_id"], set_=changed)
-
-
-_SAVE = {
-    "sqlite": Prepared(_saving(sqlite.insert(themes))),
-    "postgresql": Prepared(_saving(postgresql.insert(themes))),
-}
+_SAVE = Upsert(themes, "theme_id")
 
 
 async def save(conn: AsyncConnection, changed: Sequence[Theme]) -> None:
     """Enter themes, or replace what is known of them."""
-    if changed:
-        await _SAVE[conn.dialect.name].many(conn, [_values(theme) for theme in changed])
+    await _SAVE.many(conn, [_values(theme) for theme in changed])
 
 
 def _values(theme: Theme) -> dict[str, Any]:
@@ -124,10 +111,7 @@ _WITH_PARTS = Prepared(select(themes.c.into_theme_id).where(one_of(themes.c.into
 
 async def with_parts(conn: AsyncConnection, theme_ids: Iterable[str]) -> set[str]:
     """Those of these themes that another one was merged into."""
-    keys = [(theme_id,) for theme_id in sorted(set(theme_ids))]
-    if not keys:
-        return set()
-    return {row.into_theme_id for row in await _WITH_PARTS.rows(conn, {"keys": packed(keys)})}
+    return {row.into_theme_id for row in await _WITH_PARTS.of(conn, theme_ids)}
 
 
 _FOLLOWING = Prepared(
@@ -161,7 +145,7 @@ async def merged_into(conn: AsyncConnection, theme_id: str) -> list[str]:
     found: list[str] = []
     frontier = [theme_id]
     while frontier:
-        rows = await _PARTS.rows(conn, {"keys": packed((one,) for one in frontier)})
+        rows = await _PARTS.of(conn, frontier)
         frontier = sorted({row.theme_id for row in rows} - {theme_id, *found})
         found += frontier
     return found
