@@ -36,12 +36,9 @@ class Integration:
         """How often it said anything that was taken: signals, and what was said of them again."""
         return sum(1 + one["repeats"] for one in self.signals())
 
-    def overspend(self, seconds: float, left: int = PER_MINUTE) -> None:
-        """Use up what is left of its limit, and so much more that it has to wait this long.
-
-        `left` is that of an account that has sent nothing yet.
-        """
-        too_many = int(left + seconds * PER_MINUTE / 60)
+    def overspend(self, seconds: float) -> None:
+        """Use up its limit, whatever it had left, and so much more that it has to wait this long."""
+        too_many = int(seconds * PER_MINUTE / 60)
         signal = {"title": "Too much", "fingerprint": "too much", "status": "resolved"}
         headers = {"Authorization": f"Bearer {self.key}"}
 
@@ -50,7 +47,8 @@ class Integration:
             assert posted.status_code in (202, 429), posted.text
             return posted.status_code == 202
 
-        until(taken, "its limit is used up")
+        until(lambda: not taken(), "nothing of its limit is left", pause=0.0)
+        until(taken, "as soon as there was something, far more was taken")
 
 
 def integration(

@@ -169,7 +169,7 @@ def test_a_client_that_is_over_its_limit_waits_and_is_taken(
     assert client.trigger("The ledger is locked", "billing-7", "ledger") == "ledger"
     assert refused_for_now(system, "/v2/enqueue") > refused
     assert states(limited, "ledger") == ["open"]
-    limited.overspend(WAIT_SECONDS, left=0)
+    limited.overspend(WAIT_SECONDS)
     assert client.resolve("ledger") == "ledger"
     assert states(limited, "ledger") == ["resolved"]
     kept = [one for one in limited.signals() if one["fingerprint"] == "ledger"]

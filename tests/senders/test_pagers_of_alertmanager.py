@@ -146,7 +146,7 @@ def test_what_is_refused_for_now_is_sent_again_until_it_is_taken(
     assert len(firing) == len(alerts), "nothing is kept of what was refused"
 
     refused = refused_for_now(system, ends)
-    account.overspend(WAIT_SECONDS, left=0)
+    account.overspend(WAIT_SECONDS)
     post_alerts(manager.url, [ended(one) for one in alerts])
     until(lambda: all_stand(accounts, alerts, "resolved"), "each is resolved")
     assert refused_for_now(system, ends) > refused, "ends count as well"
