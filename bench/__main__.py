@@ -45,15 +45,17 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started is stopped
     run = Run()
-    for name in names:
+    command = " ".join(["make bench", *(f'ARGS="{a}"' for a in [_arguments()] if a)])
+    for number, name in enumerate(names, start=1):
         began = time.monotonic()
         run.add(name, partial(PARTS[name], quick=chosen.quick))
-        write_json(ROOT / "build" / "bench.json", run)  # should the run be cut short
+        # After each part, should the run be cut short.
+        write_json(ROOT / "build" / "bench.json", run)
+        if not chosen.quick and not chosen.only:
+            text = markdown(run, command, names[number:])
+            write_document(ROOT / "docs" / "performance.md", text)
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-    text = markdown(run, " ".join(["make bench", *(f'ARGS="{a}"' for a in [_arguments()] if a)]))
-    print(text)
-    if not chosen.quick and not chosen.only:
-        write_document(ROOT / "docs" / "performance.md", text)
+    print(markdown(run, command))
     for figure in run.missed:
         print(f"missed: {figure.name}: {figure.value:.3g}, asked {figure.asked}", file=sys.stderr)
     for name, why in run.failed.items():

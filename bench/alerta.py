@@ -20,7 +20,7 @@ INSTALL_SECONDS = 300
 
 
 def measure(*, quick: bool) -> Outcome:
-    effort = Effort(rounds=1, seconds=3) if quick else Effort(rounds=3, seconds=5)
+    effort = Effort(rounds=1, seconds=3) if quick else Effort(rounds=3, seconds=3)
     with place() as here:
         servers = started(here, [on_sqlite, on_postgresql, alerta])
         shape = Shape(1, 90, starting_now())

@@ -42,7 +42,7 @@ def memory(*, quick: bool) -> Outcome:
 
 def storm(*, quick: bool) -> Outcome:
     """The load of an hour's storm without a pause, in five parts of which the first is the yardstick."""
-    seconds = 4.0 if quick else 40.0
+    seconds = 4.0 if quick else 24.0
     parts = [f"{number}/{FIFTHS}, alerts/s" for number in range(1, FIFTHS + 1)]
     shown = Table("A storm", ("server", *parts, "last / first", "p99 ms in the last"))
     figures: list[Figure] = []

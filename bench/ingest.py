@@ -65,7 +65,7 @@ def measure(*, quick: bool) -> Outcome:
 
     A short look uses the same servers for all.
     """
-    effort = Effort(rounds=1, seconds=2) if quick else Effort(rounds=3, seconds=4)
+    effort = Effort(rounds=1, seconds=2) if quick else Effort(rounds=3, seconds=2)
     every = cells(quick=quick)
     results: Results = {}
     sync = 0.0

@@ -14,14 +14,16 @@ BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 ASKED = ("asked", "measured", "", "beside", "met")
 
 
-def markdown(run: Run, command: str) -> str:
-    """All of the run: what was asked first, then each part's tables."""
+def markdown(run: Run, command: str, missing: Sequence[str] = ()) -> str:
+    """All of the run: what was asked first, then each part's tables; `missing` parts did not come yet."""
     parts = [f"`{command}`, {datetime.now(UTC):%Y-%m-%d}: {machine()}."]
     asked = [figure for figure in run.figures if figure.asked]
     if asked:
         parts.append(table(Table("What is asked", ("figure", *ASKED), [_row(f) for f in asked])))
     for outcome in run.outcomes.values():
         parts += [table(one) for one in outcome.tables]
+    if missing:
+        parts.append(f"**Cut short**: not measured in this run: {', '.join(missing)}.")
     parts += [f"**{name} failed**: {why.splitlines()[0]}" for name, why in run.failed.items()]
     return "\n\n".join(parts) + "\n"
 

@@ -157,6 +157,7 @@ def test_a_table_says_which_floor_was_missed_and_which_part_failed() -> None:
     text = markdown(run, "make bench")
     assert "| one | ≥ 1 | 0.5 | × | another | **no** |" in text
     assert "**lists failed**: BenchFailed: no wrk" in text
+    assert "not measured in this run: road, storm." in markdown(run, "make", ["road", "storm"])
     assert table(Table("T", ("a", "b"), [("1", "2")], ["n"])).endswith("| 1 | 2 |\n\n- n")
 
 
