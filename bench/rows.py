@@ -19,11 +19,13 @@ from shared.settings import Settings
 
 REAL = 100
 """Rows of each kind that came over HTTP."""
+AT_ONCE = 500
+"""Copies of each that one statement makes: the server ends what takes too long."""
 
 NUMBERS = {
-    "sqlite": "(WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT {n})"
+    "sqlite": "(WITH RECURSIVE r(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM r WHERE n < {last})"
     " SELECT n FROM r)",
-    "postgresql": "(SELECT generate_series(1, {n}) AS n)",
+    "postgresql": "(SELECT generate_series({first}, {last}) AS n)",
 }
 EARLIER = {
     "sqlite": "strftime('%Y-%m-%dT%H:%M:%f', t.{c}, '-' || s.n || ' seconds') || '000Z'",
@@ -62,15 +64,20 @@ async def grow(settings: Settings, size: int) -> None:
         db = Database(settings.database_url(service))
         try:
             async with db.begin() as conn:
-                await conn.execute(text(_copying(conn, table, own, size)))
+                copies = size // REAL - 1
+                for first in range(1, copies + 1, AT_ONCE):
+                    last = min(first + AT_ONCE - 1, copies)
+                    await conn.execute(text(_copying(conn, table, own, first, last)))
                 if conn.dialect.name == "postgresql":  # which does so by itself, some time later
                     await conn.execute(text("ANALYZE"))
         finally:
             await db.close()
 
 
-def _copying(conn: AsyncConnection, table: Table, own: dict[str, str], size: int) -> str:
-    """A statement that copies each row of the table until there are `size`; no caller's text is in it."""
+def _copying(
+    conn: AsyncConnection, table: Table, own: dict[str, str], first: int, last: int
+) -> str:
+    """A statement that makes these copies of each real row; no caller's text is in it."""
     dialect = conn.dialect.name
     columns = [column.name for column in table.columns]
     copied: list[str] = []
@@ -82,6 +89,7 @@ def _copying(conn: AsyncConnection, table: Table, own: dict[str, str], size: int
             copied.append(f"t.{name} + s.n * 0.000001")
         else:
             copied.append(f"t.{name} || '-' || s.n" if kind else f"t.{name}")
-    numbers = NUMBERS[dialect].format(n=max(0, size // REAL - 1))
-    selected = f"SELECT {', '.join(copied)} FROM {table.name} AS t, {numbers} AS s"
+    numbers = NUMBERS[dialect].format(first=first, last=last)
+    real = f"t.{next(iter(own))} NOT LIKE '%-%'"  # a copy's id has its number behind a dash
+    selected = f"SELECT {', '.join(copied)} FROM {table.name} AS t, {numbers} AS s WHERE {real}"
     return f"INSERT INTO {table.name} ({', '.join(columns)}) {selected}"

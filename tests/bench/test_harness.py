@@ -196,6 +196,7 @@ async def test_rows_are_copied_until_there_are_as_many_as_asked_for(
         await upgrade(settings.database_url(name), MIGRATIONS[name])
     now = datetime.now(UTC).replace(microsecond=0)
     monkeypatch.setattr(rows, "REAL", 1)
+    monkeypatch.setattr(rows, "AT_ONCE", 7)
     await _insert(settings.database_url("incidents"), incidents, {"opened_at": now})
     await _insert(settings.database_url("roadmap"), candidates, {"raised_at": now, "score": 1.0})
     await rows.grow(settings, 20)
