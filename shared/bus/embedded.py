@@ -36,6 +36,7 @@ from shared.bus.bus import Delivered, Partition
 from shared.clock import rfc3339, utc_now
 from shared.database import Database, Json, Serial, UtcDateTime, insert_into
 from shared.envelope import Record
+from shared.prepared import Upsert
 
 logger = structlog.get_logger(__name__)
 
@@ -77,11 +78,8 @@ _APPEND = (
     "INSERT INTO log (topic, partition, key, headers, value, appended_at) VALUES (?, ?, ?, ?, ?, ?)"
 )
 _LAST = "SELECT max(offset) FROM log"
-_KEEP = (
-    'INSERT INTO positions ("group", topic, partition, offset) VALUES (?, ?, ?, ?)'
-    ' ON CONFLICT ("group", topic, partition) DO UPDATE SET offset = excluded.offset'
-)
 """Said to the driver itself: every record of every service comes through here, twice."""
+_KEEP = Upsert(positions, "group", "topic", "partition")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode
@@ -277,12 +275,11 @@ class EmbeddedConsumer:
         mine = {p: offset for p, offset in done.items() if p in self.positions}
         if not mine:
             return
-        rows = [(self.group, *p, offset) for p, offset in mine.items()]
-
-        async def keep(conn: AsyncConnection) -> None:
-            await conn.exec_driver_sql(_KEEP, rows)
-
-        await self.bus.db.write(keep)
+        rows = [
+            {"group": self.group, "topic": p.topic, "partition": p.number, "offset": offset}
+            for p, offset in mine.items()
+        ]
+        await self.bus.db.write(lambda conn: _KEEP.many(conn, rows))
         # failpoint: bus.position_kept
         self.committed |= mine
 
